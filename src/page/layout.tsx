@@ -1,7 +1,6 @@
-import { type Signal, useSignal } from '@preact/signals'
 import { Menu, Search } from 'lucide-preact'
 import type { ComponentChildren } from 'preact'
-import { useEffect } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { destinationOf, isOpenTo } from './destinations.ts'
 import { useKeys } from './keys.ts'
@@ -18,15 +17,13 @@ import { caller } from './server/session.ts'
 
 /** The frame of every page: navigation, search, messages. */
 export function Layout({ children }: { children: ComponentChildren }) {
-  const isSearching = useSignal(false)
-  const isHelping = useSignal(false)
-  const isOpen = useSignal(false)
-  useKeys({ '/': () => set(isSearching, true), '?': () => set(isHelping, true) })
+  const [isSearching, setSearching] = useState(false)
+  const [isHelping, setHelping] = useState(false)
+  const [isOpen, setOpen] = useState(false)
+  useKeys({ '/': () => setSearching(true), '?': () => setHelping(true) })
   const { path } = useLocation()
   const mayList = caller.value?.catalogAccess === true
-  useEffect(() => {
-    isOpen.value = false
-  }, [path, isOpen])
+  useEffect(() => setOpen(false), [path])
   const destination = destinationOf(path)
   const isRefused = destination !== undefined && !isOpenTo(destination, caller.value)
   const shown = !isRefused ? children : caller.value?.account === undefined ? <SignIn /> : <Refused />
@@ -48,19 +45,17 @@ export function Layout({ children }: { children: ComponentChildren }) {
           type="button"
           class="icon-button menu"
           aria-label="Navigation"
-          aria-expanded={isOpen.value}
-          onClick={() => {
-            isOpen.value = !isOpen.value
-          }}
+          aria-expanded={isOpen}
+          onClick={() => setOpen(!isOpen)}
         >
           <Menu aria-hidden />
         </button>
         <Brand />
-        <button type="button" class="search-button" onClick={() => set(isSearching, true)}>
+        <button type="button" class="search-button" onClick={() => setSearching(true)}>
           <Search aria-hidden /> <span>Search</span> <kbd>/</kbd>
         </button>
       </header>
-      <Navigation path={path} isOpen={isOpen.value} />
+      <Navigation path={path} isOpen={isOpen} />
       <main id="main" tabIndex={-1}>
         {isOffline.value && (
           <p class="banner" role="status">
@@ -69,14 +64,10 @@ export function Layout({ children }: { children: ComponentChildren }) {
         )}
         {shown}
       </main>
-      {isSearching.value && <SearchDialog onClose={() => set(isSearching, false)} />}
-      {isHelping.value && <Help onClose={() => set(isHelping, false)} />}
+      {isSearching && <SearchDialog onClose={() => setSearching(false)} />}
+      {isHelping && <Help onClose={() => setHelping(false)} />}
       <Questions />
       <Toasts />
     </div>
   )
-}
-
-function set(flag: Signal<boolean>, to: boolean): void {
-  flag.value = to
 }

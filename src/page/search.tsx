@@ -1,5 +1,5 @@
-import { useSignal } from '@preact/signals'
 import { Fingerprint, FolderGit2, type LucideIcon, Tag, Tags } from 'lucide-preact'
+import { useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { Dialog } from './parts/forms/dialog.tsx'
 import { Failure } from './parts/states.tsx'
@@ -32,10 +32,10 @@ const ICONS: Record<GroupName, LucideIcon> = {
 
 /** Finds repositories, tags and digests as you type. */
 export function SearchDialog({ onClose }: { onClose: () => void }) {
-  const text = useSignal('')
+  const [text, setText] = useState('')
   const { route, path } = useLocation()
   const { name: current } = parseRepositoryPath(path)
-  const q = text.value.trim()
+  const q = text.trim()
   const found = useResource(`search ${q}`, (signal) => search(q, current, signal))
   const groups = found.data ?? []
   const submit = (event: Event) => {
@@ -56,9 +56,7 @@ export function SearchDialog({ onClose }: { onClose: () => void }) {
           placeholder="repository, tag, repository:tag, digest or label"
           maxLength={400}
           value={text}
-          onInput={({ currentTarget }) => {
-            text.value = currentTarget.value
-          }}
+          onInput={({ currentTarget }) => setText(currentTarget.value)}
           onKeyDown={focusFirst}
         />
       </form>

@@ -1,11 +1,11 @@
 import { Pin, RefreshCw, Trash2 } from 'lucide-preact'
+import { Card } from '../parts/card.tsx'
 import { Figures } from '../parts/charts/figures.tsx'
-import { confirm } from '../parts/forms/dialog.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
 import { type Column, DataTable } from '../parts/tables/data-table.tsx'
 import { Bytes, DigestText, Time } from '../parts/tables/values.tsx'
-import { attempt } from '../parts/toast.tsx'
+import { attempt, attemptIfSure } from '../parts/toast.tsx'
 import { UpstreamCards } from '../parts/upstream-cards.tsx'
 import { manifestPath } from '../routes.ts'
 import { change, type Item } from '../server/api.ts'
@@ -58,19 +58,16 @@ export function Cache() {
 
 function TagActs({ tag: { repository, tag } }: { tag: CachedTag }) {
   const name = `${repository}:${tag}`
-  const evict = async () => {
-    const isSure = await confirm({
-      title: `Evict ${name}?`,
-      text: `This removes ${name} from the cache. The next pull fetches it again from its upstream.`,
-      action: 'Evict',
-    })
-    if (isSure) {
-      await attempt(
-        () => change('post', 'cache/evict', { body: { repository, reference: tag } }),
-        `${name} is evicted`,
-      )
-    }
-  }
+  const evict = () =>
+    attemptIfSure(
+      {
+        title: `Evict ${name}?`,
+        text: `This removes ${name} from the cache. The next pull fetches it again from its upstream.`,
+        action: 'Evict',
+      },
+      () => change('post', 'cache/evict', { body: { repository, reference: tag } }),
+      `${name} is evicted`,
+    )
   return (
     <>
       <button
@@ -152,8 +149,7 @@ function Downloads() {
   const items = found.data?.items ?? []
   if (items.length === 0) return null
   return (
-    <section class="card">
-      <h2>{countOf(items.length, 'download')} in progress</h2>
+    <Card title={<>{countOf(items.length, 'download')} in progress</>}>
       <ul class="lines">
         {items.map(({ repository, digest, bytes, receivedBytes }) => (
           <li key={digest} class="between">
@@ -164,7 +160,7 @@ function Downloads() {
           </li>
         ))}
       </ul>
-    </section>
+    </Card>
   )
 }
 
@@ -173,8 +169,7 @@ function Pins() {
   const items = found.data?.items ?? []
   if (items.length === 0) return null
   return (
-    <section class="card">
-      <h2>Pinned</h2>
+    <Card title="Pinned">
       <ul class="lines">
         {items.map(({ pattern, reference, createdAt }) => {
           const query = { pattern, ...(reference !== undefined && { reference }) }
@@ -200,6 +195,6 @@ function Pins() {
           )
         })}
       </ul>
-    </section>
+    </Card>
   )
 }

@@ -1,3 +1,4 @@
+import { Card } from '../parts/card.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
 import { type Column, DataTable } from '../parts/tables/data-table.tsx'
 import { Bytes, Facts, Time } from '../parts/tables/values.tsx'
@@ -58,9 +59,9 @@ export function Garbage() {
   return (
     <>
       <div class="cards">
-        <section class="card">
-          <header>
-            <h2>What will be deleted</h2>
+        <Card
+          title="What will be deleted"
+          aside={
             <button
               type="button"
               onClick={() =>
@@ -72,13 +73,13 @@ export function Garbage() {
             >
               Collect now
             </button>
-          </header>
+          }
+        >
           <Shown of={totals}>{(found) => <Totals of={found} />}</Shown>
-        </section>
-        <section class="card">
-          <h2>Collector</h2>
+        </Card>
+        <Card title="Collector">
           <Shown of={state}>{(found) => <CollectorState of={found} />}</Shown>
-        </section>
+        </Card>
       </div>
       <DataTable
         label="What will be deleted"

@@ -1,4 +1,5 @@
 import { Attention } from '../parts/attention.tsx'
+import { Card } from '../parts/card.tsx'
 import { DiskCard } from '../parts/charts/disk-card.tsx'
 import { StorageMap } from '../parts/charts/storage-map.tsx'
 import { EventLine } from '../parts/event-line.tsx'
@@ -48,8 +49,7 @@ function AdminHome() {
 function ServerCard({ upstreams }: { upstreams: Item<'upstreams'>[] }) {
   const server = useAnswer('server')
   return (
-    <section class="card">
-      <h2>Server</h2>
+    <Card title="Server">
       <Shown of={server}>
         {({ ready, problem, version, startedAt }) => (
           <>
@@ -73,18 +73,14 @@ function ServerCard({ upstreams }: { upstreams: Item<'upstreams'>[] }) {
           </li>
         ))}
       </ul>
-    </section>
+    </Card>
   )
 }
 
 function RecentChanges() {
   const found = useAnswer('events', { query: { limit: EVENTS_READ } })
   return (
-    <section class="card">
-      <header>
-        <h2>What changed</h2>
-        <a href="/activity">All</a>
-      </header>
+    <Card title="What changed" aside={<a href="/activity">All</a>}>
       <Shown of={found}>
         {({ items }) => {
           const shown = items.filter(({ type }) => !type.startsWith('blob.')).slice(0, EVENTS_SHOWN)
@@ -100,18 +96,14 @@ function RecentChanges() {
           )
         }}
       </Shown>
-    </section>
+    </Card>
   )
 }
 
 function RecentJobs() {
   const found = useNewestJobs()
   return (
-    <section class="card">
-      <header>
-        <h2>Jobs</h2>
-        <a href="/maintenance">All</a>
-      </header>
+    <Card title="Jobs" aside={<a href="/maintenance">All</a>}>
       <Shown of={found}>
         {({ items }) => {
           if (items.length === 0) return <p class="muted">No job has run since the server started.</p>
@@ -126,6 +118,6 @@ function RecentJobs() {
           )
         }}
       </Shown>
-    </section>
+    </Card>
   )
 }

@@ -9,7 +9,7 @@ import { useJobs } from '../server/jobs.ts'
 import { Damage } from './damage.tsx'
 import { Garbage } from './garbage.tsx'
 import { Quotas } from './quotas.tsx'
-import { confirmRetention, Retention } from './retention.tsx'
+import { Retention, runRetention } from './retention.tsx'
 
 const tabs: [path: string, name: string][] = [
   ['/maintenance', 'Jobs'],
@@ -48,10 +48,10 @@ const descriptions: Record<StartableKind, string> = {
 
 function Jobs() {
   const found = useJobs()
-  const start = async (kind: StartableKind) => {
-    if (kind === 'retain' && !(await confirmRetention())) return
-    await attempt(() => change('post', 'jobs', { body: { kind } }), `${jobNames[kind]} has started`)
-  }
+  const start = (kind: StartableKind) =>
+    kind === 'retain'
+      ? runRetention()
+      : attempt(() => change('post', 'jobs', { body: { kind } }), `${jobNames[kind]} has started`)
   return (
     <>
       <ul class="card rows">

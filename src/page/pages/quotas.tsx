@@ -1,8 +1,7 @@
 import { Meter } from '../parts/charts/meter.tsx'
-import { confirm } from '../parts/forms/dialog.tsx'
 import { FormButton } from '../parts/forms/form-dialog.tsx'
 import { Empty, Shown } from '../parts/states.tsx'
-import { attempt } from '../parts/toast.tsx'
+import { attemptIfSure } from '../parts/toast.tsx'
 import { change, type Item } from '../server/api.ts'
 import { useAnswer } from '../server/resource.ts'
 import { formatBytes, formatCount, visible } from '../values/format.ts'
@@ -60,19 +59,17 @@ function QuotaLine({ quota }: { quota: Quota }) {
     ...(repositoriesMax !== undefined && { repositoriesMax }),
     ...(tagsMax !== undefined && { tagsMax }),
   }
-  const remove = async () => {
-    const isSure = await confirm({
-      title: `Delete the quota of ${namespace}?`,
-      text: `${namespaceName(namespace)} can then hold as much as the disk.`,
-      action: 'Delete the quota',
-    })
-    if (!isSure) return
-    await attempt(
+  const remove = () =>
+    attemptIfSure(
+      {
+        title: `Delete the quota of ${namespace}?`,
+        text: `${namespaceName(namespace)} can then hold as much as the disk.`,
+        action: 'Delete the quota',
+      },
       () => change('delete', 'quotas/:namespace', { params }),
       `${namespaceName(namespace)} has no quota any more`,
       () => change('put', 'quotas/:namespace', { params, body }),
     )
-  }
   return (
     <li class="quota">
       <span>

@@ -1,11 +1,10 @@
-import { confirm } from '../parts/forms/dialog.tsx'
 import { Choice, Filter, Toolbar, useParam } from '../parts/forms/filter.tsx'
 import { PolicyCards, PolicyForm } from '../parts/policy-cards.tsx'
 import { RetentionRuns } from '../parts/retention-runs.tsx'
 import { Empty } from '../parts/states.tsx'
 import { type Column, DataTable } from '../parts/tables/data-table.tsx'
 import { Time } from '../parts/tables/values.tsx'
-import { attempt } from '../parts/toast.tsx'
+import { attemptIfSure } from '../parts/toast.tsx'
 import { manifestPath } from '../routes.ts'
 import { call, change, type Item } from '../server/api.ts'
 import { useList } from '../server/resource.ts'
@@ -13,35 +12,33 @@ import { countOf, visible } from '../values/format.ts'
 
 const TAGS_COUNTED = 500
 
-/** Asks whether to delete the tags that the retention policies expire, and says how many they are. */
-export async function confirmRetention(): Promise<boolean> {
-  let tags = ''
-  const isCounted = await attempt(async () => {
-    const { items, nextCursor } = await call('get', 'retention/test', {
-      query: { expiring: true, limit: TAGS_COUNTED },
-    })
-    tags = `${nextCursor === undefined ? '' : 'at least '}${countOf(items.length, 'tag')}`
-  })
-  if (!isCounted) return false
-  return await confirm({
-    title: 'Apply the retention policies now?',
-    text: `This deletes ${tags}. They can be restored as long as deleted content is kept.`,
-    action: 'Delete the tags',
-  })
+/** Applies the retention policies, after it has asked whether to delete the tags that they expire. */
+export async function runRetention(): Promise<void> {
+  const ask = async () => {
+    const query = { expiring: true, limit: TAGS_COUNTED }
+    const { items, nextCursor } = await call('get', 'retention/test', { query })
+    const tags = `${nextCursor === undefined ? '' : 'at least '}${countOf(items.length, 'tag')}`
+    return {
+      title: 'Apply the retention policies now?',
+      text: `This deletes ${tags}. They can be restored as long as deleted content is kept.`,
+      action: 'Delete the tags',
+    }
+  }
+  await attemptIfSure(
+    ask,
+    () => change('post', 'jobs', { body: { kind: 'retain' } }),
+    'Retention has started',
+  )
 }
 
 /** The retention policies, what they would delete, and what they have deleted. */
 export function Retention() {
-  const run = async () => {
-    if (!(await confirmRetention())) return
-    await attempt(() => change('post', 'jobs', { body: { kind: 'retain' } }), 'Retention has started')
-  }
   return (
     <>
       <div class="between">
         <p class="muted">Policies delete old tags. A tag stays if any policy of its repository keeps it.</p>
         <span class="actions">
-          <button type="button" onClick={run}>
+          <button type="button" onClick={runRetention}>
             Run now
           </button>
           <PolicyForm />

@@ -1,3 +1,4 @@
+import { Card } from '../parts/card.tsx'
 import { Filter, Toolbar, useParam } from '../parts/forms/filter.tsx'
 import { PageHeader } from '../parts/page-header.tsx'
 import { Shown } from '../parts/states.tsx'
@@ -19,8 +20,7 @@ export function Settings() {
           >
             <a href="/swagger">API reference</a>
           </PageHeader>
-          <section class="card">
-            <h2>Server</h2>
+          <Card title="Server">
             <Facts
               of={{
                 Version: `${version} (${commit})`,
@@ -29,7 +29,7 @@ export function Settings() {
                 Features: features.join(', '),
               }}
             />
-          </section>
+          </Card>
           <Toolbar>
             <Filter label="Filter settings" value={q} set={setQ} />
           </Toolbar>

@@ -1,6 +1,7 @@
 import type { Answer } from '../server/api.ts'
 import { useAnswer } from '../server/resource.ts'
 import { visible } from '../values/format.ts'
+import { NameInput } from './forms/inline-form.tsx'
 import { Shown } from './states.tsx'
 
 type Explained = Answer<'access'>
@@ -50,16 +51,6 @@ export function AccessAnswer({ account, repository }: { account: string; reposit
 /** Asks for an account; empty stands for anonymous callers. */
 export function AccountInput({ value }: { value: string }) {
   return (
-    <label>
-      Account
-      <input
-        name="account"
-        defaultValue={value}
-        placeholder="anonymous"
-        autoCapitalize="none"
-        spellcheck={false}
-        maxLength={129}
-      />
-    </label>
+    <NameInput label="Account" name="account" defaultValue={value} placeholder="anonymous" maxLength={129} />
   )
 }

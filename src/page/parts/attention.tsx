@@ -1,6 +1,7 @@
 import { manifestPath, repositoryPath } from '../routes.ts'
 import { useAnswer } from '../server/resource.ts'
 import { countOf, shortDigest } from '../values/format.ts'
+import { Card } from './card.tsx'
 import { levelOf } from './charts/meter.tsx'
 import { Failure } from './states.tsx'
 
@@ -16,8 +17,7 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
   if (error) return <Failure error={error} retry={damage.error ? damage.reload : quotas.reload} />
   if (damaged.length + full.length === 0) return null
   return (
-    <section class="card">
-      <h2>Needs attention</h2>
+    <Card title="Needs attention">
       {damaged.length > 0 && (
         <>
           <p>
@@ -52,7 +52,7 @@ export function Attention({ damagedCount }: { damagedCount: number }) {
           {full.length > LINES_MAX && <li>{full.length - LINES_MAX} more</li>}
         </ul>
       )}
-    </section>
+    </Card>
   )
 }
 

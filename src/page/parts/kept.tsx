@@ -1,6 +1,7 @@
 import type { Answer } from '../server/api.ts'
 import { useAnswer } from '../server/resource.ts'
 import { shortDigest, visible } from '../values/format.ts'
+import { Card } from './card.tsx'
 import { Time } from './tables/values.tsx'
 
 type Explanation = Answer<'gc/explain'>['items'][number]
@@ -25,8 +26,7 @@ export function Kept({ repository, digest }: { repository: string; digest: strin
   if (explanation === undefined) return null
   const { reasons, collectableAt } = explanation
   return (
-    <section class="card">
-      <h2>Why it is kept</h2>
+    <Card title="Why it is kept">
       <ul class="lines">
         {reasons.map(({ reason, referencedBy, until }) => (
           <li key={reason}>
@@ -51,6 +51,6 @@ export function Kept({ repository, digest }: { repository: string; digest: strin
           </>
         )}
       </p>
-    </section>
+    </Card>
   )
 }

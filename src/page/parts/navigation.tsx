@@ -45,13 +45,7 @@ function Account() {
           <small>{role}</small>
         </span>
         {account && (
-          <button
-            type="button"
-            class="icon-button"
-            aria-label="Sign out"
-            title="Sign out"
-            onClick={() => attempt(signOut)}
-          >
+          <button type="button" class="icon-button" aria-label="Sign out" onClick={() => attempt(signOut)}>
             <LogOut aria-hidden />
           </button>
         )}

@@ -1,11 +1,11 @@
 import { change, type Item } from '../server/api.ts'
 import { useAnswer } from '../server/resource.ts'
 import { countOf, visible } from '../values/format.ts'
-import { confirm } from './forms/dialog.tsx'
+import { Card } from './card.tsx'
 import { type Field, FormButton } from './forms/form-dialog.tsx'
 import { Empty, Shown } from './states.tsx'
 import { Facts } from './tables/values.tsx'
-import { attempt } from './toast.tsx'
+import { attemptIfSure } from './toast.tsx'
 
 type Policy = Item<'retention/policies'>
 
@@ -32,26 +32,23 @@ export function PolicyCards() {
 function PolicyCard({ policy }: { policy: Policy }) {
   const { name, configuredIn, repositories, tags, untaggedDays, includeImmutable } = policy
   const params = { name }
-  const remove = async () => {
-    const isSure = await confirm({
-      title: `Delete the policy ${name}?`,
-      text: 'Tags that it has expired stay deleted. It expires no others.',
-      action: 'Delete the policy',
-    })
-    if (!isSure) return
-    const { name: _, configuredIn: __, ...body } = policy
-    await attempt(
+  const { name: _, configuredIn: __, ...body } = policy
+  const remove = () =>
+    attemptIfSure(
+      {
+        title: `Delete the policy ${name}?`,
+        text: 'Tags that it has expired stay deleted. It expires no others.',
+        action: 'Delete the policy',
+      },
       () => change('delete', 'retention/policies/:name', { params }),
       `The policy ${name} is deleted`,
       () => change('put', 'retention/policies/:name', { params, body }),
     )
-  }
   return (
-    <section class="card">
-      <header>
-        <h2>{name}</h2>
-        {configuredIn !== undefined && <small>Configured in {visible(configuredIn)}</small>}
-      </header>
+    <Card
+      title={name}
+      aside={configuredIn !== undefined && <small>Configured in {visible(configuredIn)}</small>}
+    >
       <Facts
         of={{
           Repositories: <Patterns of={repositories} />,
@@ -69,7 +66,7 @@ function PolicyCard({ policy }: { policy: Policy }) {
           </button>
         </div>
       )}
-    </section>
+    </Card>
   )
 }
 

@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { pullCommands } from '../values/pull-commands.ts'
 import { Command } from './tables/values.tsx'
 
@@ -9,22 +9,15 @@ interface PullCommandsProps {
 
 /** The command that pulls an artifact, for each client that fits its kind. */
 export function PullCommands({ repository, tag }: PullCommandsProps) {
-  const chosen = useSignal(0)
+  const [chosen, setChosen] = useState(0)
   if (tag === undefined) return null
   const commands = pullCommands(tag.kind, location.host, repository, tag.name)
-  const [, command] = commands[chosen.value] ?? commands[0] ?? ['', '']
+  const [, command] = commands[chosen] ?? commands[0] ?? ['', '']
   return (
     <section class="pull" aria-label="Pull commands">
       <fieldset class="clients" aria-label="Client">
         {commands.map(([client], index) => (
-          <button
-            key={client}
-            type="button"
-            aria-pressed={index === chosen.value}
-            onClick={() => {
-              chosen.value = index
-            }}
-          >
+          <button key={client} type="button" aria-pressed={index === chosen} onClick={() => setChosen(index)}>
             {client}
           </button>
         ))}

@@ -2,6 +2,7 @@ import { signal } from '@preact/signals'
 import { X } from 'lucide-preact'
 import { useEffect, useRef } from 'preact/hooks'
 import { messageOf } from '../server/api.ts'
+import { confirm, type Question } from './forms/dialog.tsx'
 
 interface Toast {
   id: number
@@ -29,6 +30,24 @@ export async function attempt(act: () => Promise<unknown>, done?: string, undo?:
     show({ text: messageOf(error), isError: true })
     return false
   }
+}
+
+/**
+ * Asks before something is destroyed, and then does it like `attempt`. A question that must be made can fail, too. Returns
+ * whether it was done.
+ */
+export async function attemptIfSure(
+  question: Question | (() => Promise<Question>),
+  ...attempted: Parameters<typeof attempt>
+): Promise<boolean> {
+  let asked = question as Question
+  if (typeof question === 'function') {
+    const isAsked = await attempt(async () => {
+      asked = await question()
+    })
+    if (!isAsked) return false
+  }
+  return (await confirm(asked)) && (await attempt(...attempted))
 }
 
 function show(toast: Omit<Toast, 'id'>): void {

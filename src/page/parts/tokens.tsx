@@ -1,34 +1,23 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { change } from '../server/api.ts'
 import { useList } from '../server/resource.ts'
 import { visible } from '../values/format.ts'
-import { confirm, Dialog } from './forms/dialog.tsx'
+import { Dialog } from './forms/dialog.tsx'
 import { FormButton } from './forms/form-dialog.tsx'
 import { Failure } from './states.tsx'
 import { Command, Time } from './tables/values.tsx'
-import { attempt } from './toast.tsx'
+import { attemptIfSure } from './toast.tsx'
 
 /** Opens the tokens of an account. */
 export function TokensButton({ account }: { account: string }) {
-  const isOpen = useSignal(false)
+  const [isOpen, setOpen] = useState(false)
   return (
     <>
-      <button
-        type="button"
-        aria-label={`Tokens: ${account}`}
-        onClick={() => {
-          isOpen.value = true
-        }}
-      >
+      <button type="button" aria-label={`Tokens: ${account}`} onClick={() => setOpen(true)}>
         Tokens
       </button>
-      {isOpen.value && (
-        <Dialog
-          title={`Tokens of ${account}`}
-          onClose={() => {
-            isOpen.value = false
-          }}
-        >
+      {isOpen && (
+        <Dialog title={`Tokens of ${account}`} onClose={() => setOpen(false)}>
           <Tokens account={account} />
         </Dialog>
       )}
@@ -38,18 +27,18 @@ export function TokensButton({ account }: { account: string }) {
 
 /** The tokens of an account. The secret of a new one is shown once. */
 export function Tokens({ account }: { account: string }) {
-  const secret = useSignal('')
+  const [secret, setSecret] = useState('')
   const pages = useList('accounts/:account/tokens', { params: { account } })
   const create = async ({ name = '', days = '' }: Record<string, string>) => {
     const token = await change('post', 'accounts/:account/tokens', {
       params: { account },
       body: { name, ...(days !== '' && { expiresInDays: Number(days) }) },
     })
-    secret.value = token.secret
+    setSecret(token.secret)
   }
   return (
     <div class="tokens">
-      {secret.value !== '' && <Secret account={account} secret={secret.value} />}
+      {secret !== '' && <Secret account={account} secret={secret} />}
       <ul class="lines">
         {pages.items.map(({ id, name, createdAt, expiresAt, lastUsedAt }) => (
           <li key={id} class="between">
@@ -97,14 +86,13 @@ export function Tokens({ account }: { account: string }) {
   )
 }
 
-async function revoke(account: string, id: string, name: string): Promise<void> {
-  const isSure = await confirm({
-    title: 'Revoke the token?',
-    text: `Clients that use the token "${visible(name)}" of ${account} are refused from now on. This cannot be undone.`,
-    action: 'Revoke the token',
-  })
-  if (!isSure) return
-  await attempt(
+function revoke(account: string, id: string, name: string): Promise<boolean> {
+  return attemptIfSure(
+    {
+      title: 'Revoke the token?',
+      text: `Clients that use the token "${visible(name)}" of ${account} are refused from now on. This cannot be undone.`,
+      action: 'Revoke the token',
+    },
     () => change('delete', 'accounts/:account/tokens/:id', { params: { account, id } }),
     'The token is revoked',
   )

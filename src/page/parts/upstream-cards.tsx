@@ -1,11 +1,10 @@
 import { change, type Item } from '../server/api.ts'
 import { useAnswer } from '../server/resource.ts'
 import { formatCount, visible } from '../values/format.ts'
-import { confirm } from './forms/dialog.tsx'
 import { FormButton } from './forms/form-dialog.tsx'
 import { Empty, Shown } from './states.tsx'
 import { Command, Time } from './tables/values.tsx'
-import { attempt } from './toast.tsx'
+import { attempt, attemptIfSure } from './toast.tsx'
 
 type Upstream = Item<'upstreams'>
 
@@ -18,7 +17,6 @@ export function UpstreamCards() {
         <h2>Upstreams</h2>
         <FormButton
           label="Add an upstream"
-          title="Add an upstream"
           action="Add"
           fields={[
             {
@@ -70,14 +68,16 @@ function UpstreamCard({ upstream }: { upstream: Upstream }) {
       if (!reachable) throw new Error(message)
       return durationMilliseconds
     }, `${name} responds`)
-  const remove = async () => {
-    const isSure = await confirm({
-      title: `Remove ${name}?`,
-      text: 'Nothing is fetched from it any more. Its repositories stay.',
-      action: 'Remove the upstream',
-    })
-    if (isSure) await attempt(() => change('delete', 'upstreams/:name', { params }), `${name} is removed`)
-  }
+  const remove = () =>
+    attemptIfSure(
+      {
+        title: `Remove ${name}?`,
+        text: 'Nothing is fetched from it any more. Its repositories stay.',
+        action: 'Remove the upstream',
+      },
+      () => change('delete', 'upstreams/:name', { params }),
+      `${name} is removed`,
+    )
   return (
     <section class="card">
       <header>

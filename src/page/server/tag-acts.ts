@@ -1,5 +1,4 @@
-import { confirm } from '../parts/forms/dialog.tsx'
-import { attempt } from '../parts/toast.tsx'
+import { attempt, attemptIfSure } from '../parts/toast.tsx'
 import { countOf } from '../values/format.ts'
 import { call } from './api.ts'
 import { onEach } from './on-each.ts'
@@ -13,13 +12,12 @@ export interface PointedTag {
 /** Asks for confirmation, then deletes tags. The confirming message offers to undo it. */
 export async function deleteTags(repository: string, tags: PointedTag[]): Promise<boolean> {
   const what = tags.length === 1 ? `tag ${tags[0]?.name}` : countOf(tags.length, 'tag')
-  const isSure = await confirm({
-    title: `Delete ${what}?`,
-    text: `This deletes ${what} from ${repository}. They can be restored from the history until the garbage collector deletes their manifests.`,
-    action: `Delete ${what}`,
-  })
-  if (!isSure) return false
-  return await attempt(
+  return await attemptIfSure(
+    {
+      title: `Delete ${what}?`,
+      text: `This deletes ${what} from ${repository}. They can be restored from the history until the garbage collector deletes their manifests.`,
+      action: `Delete ${what}`,
+    },
     () => deleteAgain(repository, tags),
     `Deleted ${what}`,
     () => restoreTags(repository, tags),

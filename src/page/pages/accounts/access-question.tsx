@@ -1,33 +1,22 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { AccessAnswer, AccountInput } from '../../parts/access-answer.tsx'
+import { Card } from '../../parts/card.tsx'
+import { InlineForm, NameInput } from '../../parts/forms/inline-form.tsx'
 import { caller } from '../../server/session.ts'
 
 /** Asks what an account may do in a repository. */
 export function AccessQuestion() {
-  const { account = '' } = caller.value ?? {}
-  const asked = useSignal<{ account: string; repository: string } | undefined>(undefined)
-  const submit = (event: SubmitEvent) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget as HTMLFormElement)
-    asked.value = {
-      account: String(form.get('account')).trim(),
-      repository: String(form.get('repository')).trim(),
-    }
-  }
+  const [asked, setAsked] = useState<Record<string, string> | undefined>(undefined)
   return (
-    <section class="card">
-      <h2>What an account may do</h2>
-      <form class="inline" onSubmit={submit}>
-        <AccountInput value={account} />
-        <label>
-          Repository
-          <input name="repository" required placeholder="team/app" autoCapitalize="none" spellcheck={false} />
-        </label>
+    <Card title="What an account may do">
+      <InlineForm submit={setAsked}>
+        <AccountInput value={caller.value?.account ?? ''} />
+        <NameInput label="Repository" name="repository" required placeholder="team/app" />
         <button type="submit" class="primary">
           Ask
         </button>
-      </form>
-      {asked.value && <AccessAnswer account={asked.value.account} repository={asked.value.repository} />}
-    </section>
+      </InlineForm>
+      {asked && <AccessAnswer account={asked.account ?? ''} repository={asked.repository ?? ''} />}
+    </Card>
   )
 }

@@ -55,7 +55,6 @@ export function Grants() {
       <Toolbar>
         <FormButton
           label="Grant a role"
-          title="Grant a role"
           action="Grant"
           fields={[
             {

@@ -1,11 +1,11 @@
-import { useSignal } from '@preact/signals'
 import { X } from 'lucide-preact'
-import { confirm, Dialog } from '../../parts/forms/dialog.tsx'
+import { useState } from 'preact/hooks'
+import { Dialog } from '../../parts/forms/dialog.tsx'
 import { Toolbar } from '../../parts/forms/filter.tsx'
 import { FormButton } from '../../parts/forms/form-dialog.tsx'
 import { Empty, Shown } from '../../parts/states.tsx'
 import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
-import { attempt } from '../../parts/toast.tsx'
+import { attempt, attemptIfSure } from '../../parts/toast.tsx'
 import { call, change, type Item } from '../../server/api.ts'
 import { useAnswer, useList } from '../../server/resource.ts'
 import { countOf } from '../../values/format.ts'
@@ -25,7 +25,6 @@ export function Groups() {
       <Toolbar>
         <FormButton
           label="Add a group"
-          title="Add a group"
           action="Add"
           fields={[{ name: 'name', label: 'Name' }]}
           submit={({ name = '' }) => change('put', 'groups/:name', { params: { name } })}
@@ -43,44 +42,27 @@ export function Groups() {
 }
 
 function GroupActs({ name }: { name: string }) {
-  const isOpen = useSignal(false)
-  const remove = async () => {
-    let members = ''
-    const isCounted = await attempt(async () => {
-      const group = await call('get', 'groups/:name', { params: { name } })
-      members = countOf(group.members.length, 'member')
-    })
-    if (!isCounted) return
-    const isSure = await confirm({
+  const [isOpen, setOpen] = useState(false)
+  const ask = async () => {
+    const { members } = await call('get', 'groups/:name', { params: { name } })
+    return {
       title: `Delete ${name}?`,
-      text: `This deletes the group ${name} with ${members}, and its grants. The accounts of its members stay. This cannot be undone.`,
+      text: `This deletes the group ${name} with ${countOf(members.length, 'member')}, and its grants. The accounts of its members stay. This cannot be undone.`,
       action: `Delete ${name}`,
-    })
-    if (isSure) {
-      await attempt(() => change('delete', 'groups/:name', { params: { name } }), `${name} is deleted`)
     }
   }
+  const remove = () =>
+    attemptIfSure(ask, () => change('delete', 'groups/:name', { params: { name } }), `${name} is deleted`)
   return (
     <span class="row-acts">
-      <button
-        type="button"
-        aria-label={`Members: ${name}`}
-        onClick={() => {
-          isOpen.value = true
-        }}
-      >
+      <button type="button" aria-label={`Members: ${name}`} onClick={() => setOpen(true)}>
         Members
       </button>
       <button type="button" class="danger" aria-label={`Delete: ${name}`} onClick={remove}>
         Delete
       </button>
-      {isOpen.value && (
-        <Dialog
-          title={`Members of ${name}`}
-          onClose={() => {
-            isOpen.value = false
-          }}
-        >
+      {isOpen && (
+        <Dialog title={`Members of ${name}`} onClose={() => setOpen(false)}>
           <Members name={name} />
         </Dialog>
       )}

@@ -1,3 +1,4 @@
+import { Card } from '../../parts/card.tsx'
 import { FormButton } from '../../parts/forms/form-dialog.tsx'
 import { Facts, Time } from '../../parts/tables/values.tsx'
 import { attempt } from '../../parts/toast.tsx'
@@ -11,8 +12,7 @@ export function Me() {
   if (account === undefined) return null
   return (
     <div class="cards">
-      <section class="card">
-        <h2>{account}</h2>
+      <Card title={account}>
         <Facts
           of={{
             Role: admin ? 'Server admin' : 'User',
@@ -23,7 +23,6 @@ export function Me() {
           <FormButton
             label="Change the password"
             isPrimary={false}
-            title="Change the password"
             action="Change"
             fields={[
               { name: 'currentPassword', label: 'Current password', type: 'password' },
@@ -40,11 +39,10 @@ export function Me() {
             <p class="muted">This signs you out everywhere.</p>
           </FormButton>
         </div>
-      </section>
-      <section class="card">
-        <h2>Tokens</h2>
+      </Card>
+      <Card title="Tokens">
         <Tokens account={account} />
-      </section>
+      </Card>
     </div>
   )
 }

@@ -14,7 +14,6 @@ export function Robots() {
       <Toolbar>
         <FormButton
           label="Add a robot"
-          title="Add a robot"
           action="Add"
           fields={[
             {

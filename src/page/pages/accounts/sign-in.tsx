@@ -1,15 +1,15 @@
-import { useSignal } from '@preact/signals'
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
 import { Mark } from '../../parts/brand.tsx'
+import { NameInput } from '../../parts/forms/inline-form.tsx'
 import { ApiError, messageOf } from '../../server/api.ts'
 import { caller, hasExpired, signIn } from '../../server/session.ts'
 
 /** The form to sign in. Afterwards, the page that was asked for is shown. */
 export function SignIn() {
   const { query, route, path } = useLocation()
-  const failure = useSignal('')
-  const isBusy = useSignal(false)
+  const [failure, setFailure] = useState('')
+  const [isBusy, setBusy] = useState(false)
   const first = useRef<HTMLInputElement>(null)
   useEffect(() => {
     document.title = 'Sign in · cay'
@@ -18,17 +18,17 @@ export function SignIn() {
   const submit = async (event: SubmitEvent) => {
     event.preventDefault()
     const form = new FormData(event.currentTarget as HTMLFormElement)
-    isBusy.value = true
-    failure.value = ''
+    setBusy(true)
+    setFailure('')
     try {
       await signIn(String(form.get('name')), String(form.get('password')))
       const to = query.to ?? (path === '/sign-in' ? '/' : path)
       // Only a path of this server: a link must not lead elsewhere.
       route(/^\/(?![/\\])/.test(to) ? to : '/', true)
     } catch (error) {
-      failure.value = reasonOf(error)
+      setFailure(reasonOf(error))
     } finally {
-      isBusy.value = false
+      setBusy(false)
     }
   }
   return (
@@ -36,18 +36,7 @@ export function SignIn() {
       <Mark />
       <h1>Sign in to {location.host}</h1>
       {hasExpired.value && <p role="status">Your session has ended. Sign in again.</p>}
-      <label>
-        Name
-        <input
-          name="name"
-          autoComplete="username"
-          autoCapitalize="none"
-          spellcheck={false}
-          required
-          ref={first}
-          maxLength={64}
-        />
-      </label>
+      <NameInput label="Name" name="name" autoComplete="username" required ref={first} maxLength={64} />
       <label>
         Password
         <input name="password" type="password" autoComplete="current-password" required maxLength={1024} />
@@ -55,7 +44,7 @@ export function SignIn() {
       <p class="form-error" role="alert">
         {failure}
       </p>
-      <button type="submit" class="primary" disabled={isBusy.value}>
+      <button type="submit" class="primary" disabled={isBusy}>
         Sign in
       </button>
       {caller.value?.catalogAccess && <a href="/repositories">Continue without signing in</a>}

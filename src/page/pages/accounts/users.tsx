@@ -19,7 +19,6 @@ export function Users() {
       <Toolbar>
         <FormButton
           label="Add a user"
-          title="Add a user"
           action="Add"
           fields={newUser}
           submit={({ name = '', password = '', admin }) =>

@@ -1,4 +1,6 @@
 import { useLocation } from 'preact-iso'
+import { Card } from '../../parts/card.tsx'
+import { InlineForm, NameInput } from '../../parts/forms/inline-form.tsx'
 import { FileChanges } from '../../parts/image/file-changes.tsx'
 import { PageHeader } from '../../parts/page-header.tsx'
 import { Empty, Shown } from '../../parts/states.tsx'
@@ -22,12 +24,8 @@ export function Compare({ repository }: { repository: string }) {
   const found = useResource(isAsked ? `compare ${repository} ${from} ${to}` : undefined, async (signal) =>
     compare(...(await Promise.all([load(from, signal), load(to, signal)]))),
   )
-  const submit = (event: SubmitEvent) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget as HTMLFormElement)
-    const search = new URLSearchParams([...form].map(([name, value]) => [name, String(value).trim()]))
-    route(`${repositoryPath(repository, 'compare')}?${search}`, true)
-  }
+  const submit = (asked: Record<string, string>) =>
+    route(`${repositoryPath(repository, 'compare')}?${new URLSearchParams(asked)}`, true)
   return (
     <>
       <PageHeader
@@ -37,33 +35,13 @@ export function Compare({ repository }: { repository: string }) {
           [repository, repositoryPath(repository)],
         ]}
       />
-      <form class="inline" onSubmit={submit}>
-        <label>
-          From
-          <input
-            name="from"
-            required
-            defaultValue={from}
-            placeholder="tag or digest"
-            autoCapitalize="none"
-            spellcheck={false}
-          />
-        </label>
-        <label>
-          To
-          <input
-            name="to"
-            required
-            defaultValue={to}
-            placeholder="tag or digest"
-            autoCapitalize="none"
-            spellcheck={false}
-          />
-        </label>
+      <InlineForm submit={submit}>
+        <NameInput label="From" name="from" required defaultValue={from} placeholder="tag or digest" />
+        <NameInput label="To" name="to" required defaultValue={to} placeholder="tag or digest" />
         <button type="submit" class="primary">
           Compare
         </button>
-      </form>
+      </InlineForm>
       {isAsked && (
         <Shown of={found}>{(comparison) => <Result repository={repository} of={comparison} />}</Shown>
       )}
@@ -84,16 +62,14 @@ function Result({ repository, of }: { repository: string; of: Comparison }) {
     <>
       {isSame && <Empty title="No differences" />}
       {layers.some((list) => list.length > 0) && (
-        <section class="card">
-          <h2>Layers</h2>
+        <Card title="Layers">
           <LayerList name="Only in the first" sign="−" layers={of.removedLayers} />
           <LayerList name="Only in the second" sign="+" layers={of.addedLayers} />
           <LayerList name="In both" sign="=" layers={of.sharedLayers} />
-        </section>
+        </Card>
       )}
       {platforms.length > 0 && (
-        <section class="card">
-          <h2>Platforms</h2>
+        <Card title="Platforms">
           <ul class="lines">
             {platforms.map(({ name, from, to }) => (
               <li key={name} class="between">
@@ -109,7 +85,7 @@ function Result({ repository, of }: { repository: string; of: Comparison }) {
               </li>
             ))}
           </ul>
-        </section>
+        </Card>
       )}
       <Differences title="Configuration" of={config} />
       <Differences title="Labels and annotations" of={labels} />
@@ -150,8 +126,7 @@ function LayerList({
 function Differences({ title, of }: { title: string; of: Difference[] }) {
   if (of.length === 0) return null
   return (
-    <section class="card">
-      <h2>{title}</h2>
+    <Card title={title}>
       <dl class="facts differences">
         {of.map(({ name, from, to }) => (
           <div key={name}>
@@ -165,6 +140,6 @@ function Differences({ title, of }: { title: string; of: Difference[] }) {
           </div>
         ))}
       </dl>
-    </section>
+    </Card>
   )
 }

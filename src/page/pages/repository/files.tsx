@@ -1,14 +1,16 @@
 import { Download, File, Folder, Link2 } from 'lucide-preact'
 import { useEffect, useState } from 'preact/hooks'
 import { useLocation } from 'preact-iso'
+import { InlineForm, NameInput } from '../../parts/forms/inline-form.tsx'
 import { Indexing } from '../../parts/image/indexing.tsx'
 import { PageHeader } from '../../parts/page-header.tsx'
 import { Empty, Failure } from '../../parts/states.tsx'
 import { type Column, DataTable } from '../../parts/tables/data-table.tsx'
 import { Bytes, Time } from '../../parts/tables/values.tsx'
 import { filesPath, layerFilesPath, manifestPath, repositoryPath } from '../../routes.ts'
-import { type Answer, ApiError, call, type Item, urlOf } from '../../server/api.ts'
-import { type PageRequest, usePages } from '../../server/resource.ts'
+import { type Answer, call, type Item, urlOf } from '../../server/api.ts'
+import { usePages } from '../../server/resource.ts'
+import { untilIndexed } from '../../server/until-indexed.ts'
 import { shortDigest, visible } from '../../values/format.ts'
 
 type FilePage = Answer<'repositories/:repository/manifests/:reference/files'>
@@ -21,9 +23,6 @@ interface FilesProps {
   isLayer: boolean
 }
 
-/** How often the page asks whether an index is ready, in milliseconds, besides the time that the server waits. */
-const POLL_MS = 300
-
 /** The files of an image with all its layers, or of one layer. The URL holds the directory and the search. */
 export function Files({ repository, reference, isLayer }: FilesProps) {
   const { query, route } = useLocation()
@@ -32,25 +31,14 @@ export function Files({ repository, reference, isLayer }: FilesProps) {
   const here = isLayer ? layerFilesPath(repository, reference) : filesPath(repository, reference)
   const urlFor = (to: { path?: string; search?: string }) =>
     `${here}?${new URLSearchParams(Object.entries(to).filter(([, text]) => text !== ''))}`
-  const load = async (part: PageRequest, signal: AbortSignal): Promise<FilePage> => {
-    for (;;) {
-      const asked = { query: { path, search, ...part }, signal }
-      const found = isLayer
-        ? await call('get', 'repositories/:repository/layers/:digest/files', {
-            params: { repository, digest: reference },
-            ...asked,
-          })
-        : await call('get', 'repositories/:repository/manifests/:reference/files', {
-            params: { repository, reference },
-            ...asked,
-          })
-      setPage(found)
-      if (found.indexing === undefined) return found
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-      if (signal.aborted) throw new ApiError(0, 'ABORTED', 'The page was left')
+  const pages = usePages(`files ${here} ${path} ${search}`, (part, signal) => {
+    const asked = {
+      params: { repository, digest: reference, reference },
+      query: { path, search, ...part },
+      signal,
     }
-  }
-  const pages = usePages(`files ${here} ${path} ${search}`, load)
+    return untilIndexed<FilePage>(signal, () => call('get', `${routeOf(isLayer)}/files`, asked), setPage)
+  })
   useEffect(() => setPage({ problems: [] }), [here])
   const name = isLayer || reference.includes(':') ? shortDigest(reference) : reference
   return (
@@ -86,26 +74,17 @@ export function Files({ repository, reference, isLayer }: FilesProps) {
 }
 
 function Search({ text, find }: { text: string; find: (text: string) => void }) {
-  const submit = (event: SubmitEvent) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget as HTMLFormElement)
-    find(String(form.get('search') ?? '').trim())
-  }
   return (
-    <form class="inline" onSubmit={submit}>
-      <label>
-        Find below this directory
-        <input
-          name="search"
-          type="search"
-          defaultValue={text}
-          maxLength={255}
-          autoCapitalize="none"
-          spellcheck={false}
-        />
-      </label>
+    <InlineForm submit={({ search = '' }) => find(search)}>
+      <NameInput
+        label="Find below this directory"
+        name="search"
+        type="search"
+        defaultValue={text}
+        maxLength={255}
+      />
       <button type="submit">Find</button>
-    </form>
+    </InlineForm>
   )
 }
 
@@ -220,13 +199,11 @@ function EntryIcon({ kind }: { kind: Entry['kind'] }) {
 }
 
 function contentUrl(repository: string, reference: string, isLayer: boolean, path: string): string {
-  return isLayer
-    ? urlOf('repositories/:repository/layers/:digest/files/content', {
-        params: { repository, digest: reference },
-        query: { path },
-      })
-    : urlOf('repositories/:repository/manifests/:reference/files/content', {
-        params: { repository, reference },
-        query: { path },
-      })
+  const params = { repository, digest: reference, reference }
+  return urlOf(`${routeOf(isLayer)}/files/content`, { params, query: { path } })
+}
+
+/** Returns the route of a layer or a manifest. */
+function routeOf(isLayer: boolean) {
+  return isLayer ? 'repositories/:repository/layers/:digest' : 'repositories/:repository/manifests/:reference'
 }

@@ -1,6 +1,6 @@
 import { FolderTree, Trash2 } from 'lucide-preact'
 import { useLocation } from 'preact-iso'
-import { confirm } from '../../parts/forms/dialog.tsx'
+import { Card } from '../../parts/card.tsx'
 import { ChartFiles } from '../../parts/image/chart-files.tsx'
 import { ImageConfig, Labels } from '../../parts/image/image-config.tsx'
 import { imageFacts } from '../../parts/image/image-facts.tsx'
@@ -14,7 +14,7 @@ import { PageHeader } from '../../parts/page-header.tsx'
 import { PullCommands } from '../../parts/pull-commands.tsx'
 import { Shown } from '../../parts/states.tsx'
 import { Bytes, CopyButton, Facts, Time } from '../../parts/tables/values.tsx'
-import { attempt } from '../../parts/toast.tsx'
+import { attemptIfSure } from '../../parts/toast.tsx'
 import { filesPath, manifestPath, repositoryPath } from '../../routes.ts'
 import { type Answer, change } from '../../server/api.ts'
 import { useAnswer } from '../../server/resource.ts'
@@ -85,8 +85,7 @@ export function ManifestPage({ repository, reference }: ManifestPageProps) {
 function About({ repository, manifest }: { repository: string; manifest: ShownManifest }) {
   const { image, subject, tags } = manifest
   return (
-    <section class="card">
-      <h2>About</h2>
+    <Card title="About">
       <Facts
         of={{
           ...imageFacts(manifest.labels, manifest.annotations),
@@ -110,7 +109,7 @@ function About({ repository, manifest }: { repository: string; manifest: ShownMa
         }}
       />
       {manifest.truncated && <p class="muted">Some parts are left out, because there are too many.</p>}
-    </section>
+    </Card>
   )
 }
 
@@ -120,13 +119,12 @@ function DeleteManifest({ repository, manifest }: { repository: string; manifest
   const params = { repository, reference: digest }
   const remove = async () => {
     const what = tags.length === 0 ? 'the manifest' : `the manifest with ${countOf(tags.length, 'tag')}`
-    const isSure = await confirm({
-      title: 'Delete this manifest?',
-      text: `This deletes ${what} from ${repository}. It can be restored from the deleted manifests of the repository.`,
-      action: 'Delete the manifest',
-    })
-    if (!isSure) return
-    const isDone = await attempt(
+    const isDone = await attemptIfSure(
+      {
+        title: 'Delete this manifest?',
+        text: `This deletes ${what} from ${repository}. It can be restored from the deleted manifests of the repository.`,
+        action: 'Delete the manifest',
+      },
       () => change('delete', 'repositories/:repository/manifests/:reference', { params }),
       `Deleted ${what}`,
       () => change('post', 'repositories/:repository/manifests/:reference/restore', { params }),

@@ -1,27 +1,22 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { AccessAnswer, AccountInput } from '../../parts/access-answer.tsx'
+import { Card } from '../../parts/card.tsx'
+import { InlineForm } from '../../parts/forms/inline-form.tsx'
 import { caller } from '../../server/session.ts'
 
 /** What an account may do in this repository, and why. */
 export function RepositoryAccess({ name, mayDelete }: { name: string; mayDelete: boolean }) {
   const { account = '', admin = false } = caller.value ?? {}
-  const asked = useSignal(account)
+  const [asked, setAsked] = useState(account)
   return (
-    <section class="card">
-      <h2>Who may do what</h2>
+    <Card title="Who may do what">
       {(admin || mayDelete) && (
-        <form
-          class="inline"
-          onSubmit={(event) => {
-            event.preventDefault()
-            asked.value = String(new FormData(event.currentTarget).get('account')).trim()
-          }}
-        >
+        <InlineForm submit={(values) => setAsked(values.account ?? '')}>
           <AccountInput value={account} />
           <button type="submit">Ask</button>
-        </form>
+        </InlineForm>
       )}
-      <AccessAnswer account={asked.value} repository={name} />
-    </section>
+      <AccessAnswer account={asked} repository={name} />
+    </Card>
   )
 }

@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { Toolbar } from '../../parts/forms/filter.tsx'
 import { Kind } from '../../parts/image/kind.tsx'
 import { Empty } from '../../parts/states.tsx'
@@ -31,17 +31,14 @@ const columnsOf = (repository: string): Column<DeletedManifest>[] => [
 
 /** The deleted manifests of a repository that can be restored. */
 export function RepositoryDeleted({ name }: { name: string }) {
-  const selected = useSignal<ReadonlySet<string>>(new Set())
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
   const pages = useList('repositories/:repository/manifests', {
     params: { repository: name },
     query: { deleted: true },
   })
-  const select = (keys: ReadonlySet<string>) => {
-    selected.value = keys
-  }
-  const chosen = pages.items.map(({ digest }) => digest).filter((digest) => selected.value.has(digest))
+  const chosen = pages.items.map(({ digest }) => digest).filter((digest) => selected.has(digest))
   const restoreChosen = async () => {
-    if (await restore(name, chosen)) select(new Set())
+    if (await restore(name, chosen)) setSelected(new Set())
   }
   return (
     <>
@@ -55,7 +52,7 @@ export function RepositoryDeleted({ name }: { name: string }) {
             <button type="button" onClick={restoreChosen}>
               Restore {formatCount(chosen.length)}
             </button>
-            <button type="button" class="quiet" onClick={() => select(new Set())}>
+            <button type="button" class="quiet" onClick={() => setSelected(new Set())}>
               Clear
             </button>
           </div>
@@ -66,7 +63,7 @@ export function RepositoryDeleted({ name }: { name: string }) {
         columns={columnsOf(name)}
         pages={pages}
         keyOf={({ digest }) => digest}
-        selection={{ keys: selected.value, set: select }}
+        selection={{ keys: selected, set: setSelected }}
         empty={<Empty title="No deleted manifest can be restored" />}
       />
     </>

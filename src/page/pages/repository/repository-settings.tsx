@@ -1,6 +1,5 @@
 import { useLocation } from 'preact-iso'
-import { confirm } from '../../parts/forms/dialog.tsx'
-import { attempt } from '../../parts/toast.tsx'
+import { attempt, attemptIfSure } from '../../parts/toast.tsx'
 import { type Answer, change } from '../../server/api.ts'
 import { formatBytes } from '../../values/format.ts'
 
@@ -71,13 +70,12 @@ function DeleteRepository({ name, what }: { name: string; what: string }) {
   const { route } = useLocation()
   const params = { repository: name }
   const remove = async () => {
-    const isSure = await confirm({
-      title: `Delete ${name}?`,
-      text: `This deletes the repository with ${what}. It can be restored until the garbage collector deletes it permanently.`,
-      action: 'Delete the repository',
-    })
-    if (!isSure) return
-    const isDone = await attempt(
+    const isDone = await attemptIfSure(
+      {
+        title: `Delete ${name}?`,
+        text: `This deletes the repository with ${what}. It can be restored until the garbage collector deletes it permanently.`,
+        action: 'Delete the repository',
+      },
       () => change('delete', 'repositories/:repository', { params }),
       `${name} is deleted`,
       () => change('post', 'repositories/:repository/restore', { params, body: {} }),

@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { ExpiryDialog } from '../../parts/forms/expiry-dialog.tsx'
 import { Choice, Filter, Toolbar, useParam } from '../../parts/forms/filter.tsx'
 import { Kind } from '../../parts/image/kind.tsx'
@@ -55,7 +55,7 @@ interface RepositoryTagsProps {
 export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
   const [q, setQ] = useParam('q')
   const [sort, setSort] = useParam('sort')
-  const selected = useSignal<ReadonlySet<string>>(new Set())
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set())
   const order =
     sort === 'name'
       ? ({ sort: 'name' } as const)
@@ -65,10 +65,8 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
     query: { q, details: true, ...order },
   })
   const mayDelete = rights.has('delete')
-  const chosen = pages.items.filter((tag) => selected.value.has(tag.name))
-  const clear = () => {
-    selected.value = new Set()
-  }
+  const chosen = pages.items.filter((tag) => selected.has(tag.name))
+  const clear = () => setSelected(new Set())
   return (
     <>
       <PullCommands repository={name} tag={pages.items[0]} />
@@ -82,12 +80,7 @@ export function RepositoryTags({ name, rights }: RepositoryTagsProps) {
         columns={columnsOf(name)}
         pages={pages}
         keyOf={(tag) => tag.name}
-        selection={{
-          keys: selected.value,
-          set: (keys) => {
-            selected.value = keys
-          },
-        }}
+        selection={{ keys: selected, set: setSelected }}
         empty={<Empty title={q === '' ? 'This repository has no tags' : `No tag matches "${q}"`} />}
       />
     </>
@@ -103,7 +96,7 @@ interface SelectedTagsProps {
 
 /** What can be done with all selected tags. */
 function SelectedTags({ repository, tags, mayDelete, clear }: SelectedTagsProps) {
-  const isExpiring = useSignal(false)
+  const [isExpiring, setExpiring] = useState(false)
   if (tags.length === 0) return null
   const [to, from] = tags.map((tag) => tag.name)
   const remove = async () => {
@@ -122,12 +115,7 @@ function SelectedTags({ repository, tags, mayDelete, clear }: SelectedTagsProps)
       )}
       {mayDelete && (
         <>
-          <button
-            type="button"
-            onClick={() => {
-              isExpiring.value = true
-            }}
-          >
+          <button type="button" onClick={() => setExpiring(true)}>
             Expire
           </button>
           <button type="button" class="danger" onClick={remove}>
@@ -138,15 +126,7 @@ function SelectedTags({ repository, tags, mayDelete, clear }: SelectedTagsProps)
       <button type="button" class="quiet" onClick={clear}>
         Clear
       </button>
-      {isExpiring.value && (
-        <ExpiryDialog
-          repository={repository}
-          tags={tags}
-          onClose={() => {
-            isExpiring.value = false
-          }}
-        />
-      )}
+      {isExpiring && <ExpiryDialog repository={repository} tags={tags} onClose={() => setExpiring(false)} />}
     </div>
   )
 }

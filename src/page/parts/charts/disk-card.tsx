@@ -1,14 +1,14 @@
 import type { Answer } from '../../server/api.ts'
 import type { Resource } from '../../server/resource.ts'
 import { countOf, formatBytes } from '../../values/format.ts'
+import { Card } from '../card.tsx'
 import { Shown } from '../states.tsx'
 import { Bytes } from '../tables/values.tsx'
 
 /** How full the disk is, and what fills it. */
 export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
   return (
-    <section class="card">
-      <h2>Disk</h2>
+    <Card title="Disk">
       <Shown of={found}>
         {({ blobs, uploads, disk }) => {
           const content = blobs.bytes + uploads.bytes
@@ -49,6 +49,6 @@ export function DiskCard({ of: found }: { of: Resource<Answer<'storage'>> }) {
           )
         }}
       </Shown>
-    </section>
+    </Card>
   )
 }

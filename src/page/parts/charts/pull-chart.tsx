@@ -1,4 +1,5 @@
 import { countOf } from '../../values/format.ts'
+import { Card } from '../card.tsx'
 
 /** How many days the chart shows, the last one being today. */
 const DAYS = 30
@@ -19,13 +20,14 @@ export function PullChart({ pulls }: { pulls: readonly DailyPulls[] }) {
   const largest = Math.max(...days.map((day) => counts.get(day) ?? 0), 1)
   const total = days.reduce((sum, day) => sum + (counts.get(day) ?? 0), 0)
   return (
-    <section class="card">
-      <header>
-        <h2>Pulls by day</h2>
+    <Card
+      title="Pulls by day"
+      aside={
         <small>
           {countOf(total, 'pull')} in {DAYS} days
         </small>
-      </header>
+      }
+    >
       <div class="chart" role="img" aria-label={`${countOf(total, 'pull')} in the last ${DAYS} days`}>
         {days.map((day) => {
           const count = counts.get(day) ?? 0
@@ -36,7 +38,7 @@ export function PullChart({ pulls }: { pulls: readonly DailyPulls[] }) {
           )
         })}
       </div>
-    </section>
+    </Card>
   )
 }
 

@@ -4,6 +4,7 @@ import { useAnswer } from '../../server/resource.ts'
 import { type StorageParts, storageParts } from '../../server/storage-parts.ts'
 import { formatBytes } from '../../values/format.ts'
 import { type Rectangle, treemap } from '../../values/treemap.ts'
+import { Card } from '../card.tsx'
 import { FirstSteps } from '../first-steps.tsx'
 import { Shown } from '../states.tsx'
 import { Bytes } from '../tables/values.tsx'
@@ -31,8 +32,7 @@ const parts = Object.keys(partNames) as (keyof StorageParts)[]
 export function StorageMap() {
   const found = useAnswer('storage/repositories', { query: { sort: 'bytes', limit: REPOSITORIES_SHOWN } })
   return (
-    <section class="card">
-      <h2>What fills it</h2>
+    <Card title="What fills it">
       <Shown of={found}>
         {({ items }) => {
           const largest = items.filter(
@@ -61,7 +61,7 @@ export function StorageMap() {
           )
         }}
       </Shown>
-    </section>
+    </Card>
   )
 }
 

@@ -31,19 +31,22 @@ export function Dialog({ title, onClose, children }: DialogProps) {
   )
 }
 
-interface Question {
+export interface Question {
   title: string
   /** What will happen, with numbers. */
   text: string
   /** The verb of the button that does it. */
   action: string
+}
+
+interface AskedQuestion extends Question {
   answer: (isYes: boolean) => void
 }
 
-const question = signal<Question | undefined>(undefined)
+const question = signal<AskedQuestion | undefined>(undefined)
 
 /** Asks before something is destroyed. Resolves to whether to do it. */
-export function confirm(asked: Omit<Question, 'answer'>): Promise<boolean> {
+export function confirm(asked: Question): Promise<boolean> {
   return new Promise((resolve) => {
     question.value = { ...asked, answer: resolve }
   })

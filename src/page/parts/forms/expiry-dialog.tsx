@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { expireTags, type PointedTag } from '../../server/tag-acts.ts'
 import { countOf } from '../../values/format.ts'
 import { Dialog } from './dialog.tsx'
@@ -21,10 +21,10 @@ interface ExpiryDialogProps {
 
 /** Sets when tags expire. */
 export function ExpiryDialog({ repository, tags, onClose }: ExpiryDialogProps) {
-  const days = useSignal('30')
+  const [days, setDays] = useState('30')
   const submit = async (event: Event) => {
     event.preventDefault()
-    const at = days.value === '' ? null : new Date(Date.now() + Number(days.value) * DAY_MS).toISOString()
+    const at = days === '' ? null : new Date(Date.now() + Number(days) * DAY_MS).toISOString()
     if (await expireTags(repository, tags, at)) onClose()
   }
   return (
@@ -38,10 +38,8 @@ export function ExpiryDialog({ repository, tags, onClose }: ExpiryDialogProps) {
                 type="radio"
                 name="days"
                 value={value}
-                checked={days.value === value}
-                onChange={() => {
-                  days.value = value
-                }}
+                checked={days === value}
+                onChange={() => setDays(value)}
               />
               {name}
             </label>

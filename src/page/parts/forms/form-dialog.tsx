@@ -1,9 +1,9 @@
-import { useSignal } from '@preact/signals'
 import { Plus } from 'lucide-preact'
 import type { ComponentChildren } from 'preact'
-import { useId } from 'preact/hooks'
+import { useId, useState } from 'preact/hooks'
 import { messageOf } from '../../server/api.ts'
 import { Dialog } from './dialog.tsx'
+import { valuesOf } from './inline-form.tsx'
 
 export interface Field {
   name: string
@@ -22,6 +22,7 @@ export interface Field {
 }
 
 export interface FormProps {
+  /** The title of the dialog. */
   title: string
   /** The verb of the button. */
   action: string
@@ -40,15 +41,13 @@ function FormDialog({
   children,
   onClose,
 }: FormProps & { onClose: () => void }) {
-  const failure = useSignal('')
+  const [failure, setFailure] = useState('')
   const send = async (event: SubmitEvent) => {
-    event.preventDefault()
-    const form = new FormData(event.currentTarget as HTMLFormElement)
     try {
-      await submit(Object.fromEntries([...form].map(([name, value]) => [name, String(value).trim()])))
+      await submit(valuesOf(event))
       onClose()
     } catch (error) {
-      failure.value = messageOf(error)
+      setFailure(messageOf(error))
     }
   }
   return (
@@ -113,38 +112,28 @@ function TextInput({ id, field }: { id: string; field: Field }) {
   const shared = { id, name, placeholder, defaultValue: value, required: !isOptional, spellcheck: false }
   if (type === 'number') {
     const { min, max, step } = field
-    return <input type="number" inputMode="decimal" {...shared} {...{ min, max, step }} />
+    return <input type="number" inputMode="decimal" min={min} max={max} step={step} {...shared} />
   }
   if (type === 'password') return <input type="password" autoComplete="new-password" {...shared} />
   return <input type="text" autoCapitalize="none" autoComplete="off" {...shared} />
 }
 
+interface FormButtonProps extends Omit<FormProps, 'title'> {
+  label: string
+  isPrimary?: boolean
+  /** By default the label. */
+  title?: string
+}
+
 /** A button that opens a form. */
-export function FormButton({
-  label,
-  isPrimary = true,
-  ...form
-}: FormProps & { label: string; isPrimary?: boolean }) {
-  const isOpen = useSignal(false)
+export function FormButton({ label, isPrimary = true, title = label, ...form }: FormButtonProps) {
+  const [isOpen, setOpen] = useState(false)
   return (
     <>
-      <button
-        type="button"
-        class={isPrimary ? 'primary' : ''}
-        onClick={() => {
-          isOpen.value = true
-        }}
-      >
+      <button type="button" class={isPrimary ? 'primary' : ''} onClick={() => setOpen(true)}>
         {isPrimary && <Plus aria-hidden />} {label}
       </button>
-      {isOpen.value && (
-        <FormDialog
-          {...form}
-          onClose={() => {
-            isOpen.value = false
-          }}
-        />
-      )}
+      {isOpen && <FormDialog title={title} {...form} onClose={() => setOpen(false)} />}
     </>
   )
 }

@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { type Answer, fetchBody, urlOf } from '../../server/api.ts'
 import { useResource } from '../../server/resource.ts'
 import { visible } from '../../values/format.ts'
@@ -31,11 +31,11 @@ export function ChartFiles({ repository, layers }: { repository: string; layers:
     params: { repository, digest: layer?.digest ?? '' },
   })
   const found = useResource(layer && url, async (signal) => readChart(await fetchBody(url, signal)))
-  const chosen = useSignal('README')
+  const [chosen, setChosen] = useState('README')
   if (found.error) return <Failure error={found.error} retry={found.reload} />
   const files = found.data ?? {}
   const shown = Object.values(names).filter((name) => files[name] !== undefined)
-  const current = shown.includes(chosen.value) ? chosen.value : shown[0]
+  const current = shown.includes(chosen) ? chosen : shown[0]
   if (current === undefined) return null
   const text = files[current] ?? ''
   return (
@@ -43,14 +43,7 @@ export function ChartFiles({ repository, layers }: { repository: string; layers:
       <header>
         <fieldset class="clients" aria-label="File of the chart">
           {shown.map((name) => (
-            <button
-              key={name}
-              type="button"
-              aria-pressed={name === current}
-              onClick={() => {
-                chosen.value = name
-              }}
-            >
+            <button key={name} type="button" aria-pressed={name === current} onClick={() => setChosen(name)}>
               {name}
             </button>
           ))}

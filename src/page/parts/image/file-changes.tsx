@@ -1,7 +1,9 @@
 import { useState } from 'preact/hooks'
-import { type Answer, ApiError, call, type Item } from '../../server/api.ts'
+import { type Answer, call, type Item } from '../../server/api.ts'
 import { usePages } from '../../server/resource.ts'
+import { untilIndexed } from '../../server/until-indexed.ts'
 import { formatCount, visible } from '../../values/format.ts'
+import { Card } from '../card.tsx'
 import { Empty } from '../states.tsx'
 import { DataTable } from '../tables/data-table.tsx'
 import { Bytes, DigestText } from '../tables/values.tsx'
@@ -9,8 +11,6 @@ import { Indexing } from './indexing.tsx'
 
 type Changes = Answer<'repositories/:repository/manifests/:reference/files/changes'>
 type Change = Item<'repositories/:repository/manifests/:reference/files/changes'>
-
-const POLL_MS = 300
 
 const signs: Record<Change['change'], string> = { added: '+', changed: '±', removed: '−' }
 
@@ -24,8 +24,7 @@ interface FileChangesProps {
 export function FileChanges(props: FileChangesProps) {
   const [isAsked, setAsked] = useState(false)
   return (
-    <section class="card">
-      <h2>Files</h2>
+    <Card title="Files">
       {isAsked ? (
         <ChangeList {...props} />
       ) : (
@@ -35,24 +34,16 @@ export function FileChanges(props: FileChangesProps) {
           </button>
         </p>
       )}
-    </section>
+    </Card>
   )
 }
 
 function ChangeList({ repository, from, to }: FileChangesProps) {
   const [state, setState] = useState<Pick<Changes, 'indexing' | 'summary'>>({})
-  const pages = usePages(`changes ${repository} ${from} ${to}`, async (part, signal) => {
-    for (;;) {
-      const found = await call('get', 'repositories/:repository/manifests/:reference/files/changes', {
-        params: { repository, reference: from },
-        query: { to, ...part },
-        signal,
-      })
-      setState(found)
-      if (found.indexing === undefined) return found
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS))
-      if (signal.aborted) throw new ApiError(0, 'ABORTED', 'The page was left')
-    }
+  const pages = usePages(`changes ${repository} ${from} ${to}`, (part, signal) => {
+    const asked = { params: { repository, reference: from }, query: { to, ...part }, signal }
+    const path = 'repositories/:repository/manifests/:reference/files/changes'
+    return untilIndexed(signal, () => call('get', path, asked), setState)
   })
   const { indexing, summary } = state
   if (indexing && !pages.error) return <Indexing of={indexing} />

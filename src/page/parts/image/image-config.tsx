@@ -1,5 +1,6 @@
 import type { Answer } from '../../server/api.ts'
 import { visible } from '../../values/format.ts'
+import { Card } from '../card.tsx'
 import { ClientText, Facts } from '../tables/values.tsx'
 
 type Image = NonNullable<Answer<'repositories/:repository/manifests/:reference'>['image']>
@@ -7,8 +8,7 @@ type Image = NonNullable<Answer<'repositories/:repository/manifests/:reference'>
 /** How containers of an image run. */
 export function ImageConfig({ image }: { image: Image }) {
   return (
-    <section class="card">
-      <h2>Configuration</h2>
+    <Card title="Configuration">
       <Facts
         of={{
           Entrypoint: image.entrypoint.length > 0 && <code>{visible(image.entrypoint.join(' '))}</code>,
@@ -20,7 +20,7 @@ export function ImageConfig({ image }: { image: Image }) {
           Environment: image.environment.length > 0 && <Lines of={image.environment} />,
         }}
       />
-    </section>
+    </Card>
   )
 }
 
@@ -46,8 +46,7 @@ export function Labels({ labels, annotations }: Record<'labels' | 'annotations',
   )
   if (names.length === 0) return null
   return (
-    <section class="card">
-      <h2>Labels and annotations</h2>
+    <Card title="Labels and annotations">
       <dl class="facts labels">
         {names.map((name) => (
           <div key={name}>
@@ -60,6 +59,6 @@ export function Labels({ labels, annotations }: Record<'labels' | 'annotations',
           </div>
         ))}
       </dl>
-    </section>
+    </Card>
   )
 }

@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { visible } from '../../values/format.ts'
 
 /** How many members of an array or object are shown. */
@@ -13,7 +13,7 @@ interface JsonTreeProps {
 
 /** Shows JSON with parts that fold. Only what is open is in the document. */
 export function JsonTree({ of, name, openLevels }: JsonTreeProps) {
-  const isOpen = useSignal(openLevels > 0)
+  const [isOpen, setOpen] = useState(openLevels > 0)
   const label = name === undefined ? null : <span class="json-name">{visible(name)}: </span>
   if (typeof of !== 'object' || of === null) {
     return (
@@ -34,26 +34,18 @@ export function JsonTree({ of, name, openLevels }: JsonTreeProps) {
     )
   }
   return (
-    <details
-      class="json"
-      open={isOpen.value}
-      onToggle={({ currentTarget }) => {
-        isOpen.value = currentTarget.open
-      }}
-    >
+    <details class="json" open={isOpen} onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>
         {label}
         <span class="muted">
           {brackets[0]} {entries.length} {brackets[1]}
         </span>
       </summary>
-      {isOpen.value &&
+      {isOpen &&
         entries
           .slice(0, MEMBERS_MAX)
           .map(([key, value]) => <JsonTree key={key} of={value} name={key} openLevels={openLevels - 1} />)}
-      {isOpen.value && entries.length > MEMBERS_MAX && (
-        <p class="muted">{entries.length - MEMBERS_MAX} more</p>
-      )}
+      {isOpen && entries.length > MEMBERS_MAX && <p class="muted">{entries.length - MEMBERS_MAX} more</p>}
     </details>
   )
 }

@@ -2,6 +2,7 @@ import { Download, FolderTree } from 'lucide-preact'
 import { layerFilesPath, manifestPath } from '../../routes.ts'
 import { type Answer, urlOf } from '../../server/api.ts'
 import { countOf, formatPlatform, shortDigest, visible } from '../../values/format.ts'
+import { Card } from '../card.tsx'
 import { Bytes, DigestText, Time } from '../tables/values.tsx'
 
 type Manifest = Answer<'repositories/:repository/manifests/:reference'>
@@ -12,11 +13,7 @@ export function Layers({ repository, layers }: { repository: string; layers: Man
   const largest = Math.max(...layers.map(({ bytes }) => bytes), 1)
   const total = layers.reduce((sum, { bytes }) => sum + bytes, 0)
   return (
-    <section class="card">
-      <header>
-        <h2>{countOf(layers.length, 'layer')}</h2>
-        <Bytes of={total} />
-      </header>
+    <Card title={countOf(layers.length, 'layer')} aside={<Bytes of={total} />}>
       <ol class="layers">
         {layers.map((layer, index) => (
           <li key={`${layer.digest} ${index}`}>
@@ -57,7 +54,7 @@ export function Layers({ repository, layers }: { repository: string; layers: Man
           </li>
         ))}
       </ol>
-    </section>
+    </Card>
   )
 }
 
@@ -75,8 +72,7 @@ export function Children({
 }) {
   if (manifests.length === 0) return null
   return (
-    <section class="card">
-      <h2>{countOf(manifests.length, 'manifest')}</h2>
+    <Card title={countOf(manifests.length, 'manifest')}>
       <ol class="layers">
         {manifests.map(({ digest, platform, kind, totalBytes, exists, mediaType, annotations }) => (
           <li key={digest}>
@@ -94,7 +90,7 @@ export function Children({
           </li>
         ))}
       </ol>
-    </section>
+    </Card>
   )
 }
 

@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { fetchText, urlOf } from '../../server/api.ts'
 import { useResource } from '../../server/resource.ts'
 import { Shown } from '../states.tsx'
@@ -13,24 +13,17 @@ const MANIFEST_BYTES_MAX = 16 * 1024 * 1024
 
 /** The manifest as it was pushed, read when it is opened. */
 export function RawManifest({ repository, digest }: { repository: string; digest: string }) {
-  const isOpen = useSignal(false)
+  const [isOpen, setOpen] = useState(false)
   const url = urlOf('repositories/:repository/manifests/:reference/raw', {
     params: { repository, reference: digest },
   })
-  const found = useResource(isOpen.value ? url : undefined, (signal) =>
-    fetchText(url, signal, MANIFEST_BYTES_MAX),
-  )
+  const found = useResource(isOpen ? url : undefined, (signal) => fetchText(url, signal, MANIFEST_BYTES_MAX))
   return (
-    <details
-      class="card"
-      onToggle={({ currentTarget }) => {
-        isOpen.value = currentTarget.open
-      }}
-    >
+    <details class="card" onToggle={({ currentTarget }) => setOpen(currentTarget.open)}>
       <summary>
         <h2>Raw JSON</h2>
       </summary>
-      {isOpen.value && (
+      {isOpen && (
         <Shown of={found}>
           {(text) => (
             <div class="raw">

@@ -1,6 +1,7 @@
 import { manifestPath } from '../../routes.ts'
 import { useAnswer } from '../../server/resource.ts'
 import { visible } from '../../values/format.ts'
+import { Card } from '../card.tsx'
 import { Bytes, DigestText } from '../tables/values.tsx'
 import { Kind } from './kind.tsx'
 
@@ -24,11 +25,10 @@ export function Referrers({ repository, digest }: { repository: string; digest: 
   const referrers = (found.data?.referrers ?? []) as Referrer[]
   if (referrers.length === 0) return null
   return (
-    <section class="card">
-      <h2>Signatures, SBOMs and other referrers</h2>
+    <Card title="Signatures, SBOMs and other referrers">
       <Tree repository={repository} referrers={referrers} />
       {found.data?.truncated && <p class="muted">There are more than are shown.</p>}
-    </section>
+    </Card>
   )
 }
 

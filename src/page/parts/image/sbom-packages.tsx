@@ -1,4 +1,4 @@
-import { useSignal } from '@preact/signals'
+import { useState } from 'preact/hooks'
 import { type Answer, fetchText, urlOf } from '../../server/api.ts'
 import { useResource } from '../../server/resource.ts'
 import { countOf, visible } from '../../values/format.ts'
@@ -23,7 +23,7 @@ const columns: Column<SbomPackage>[] = [
 
 /** The packages of an SBOM, if one of the layers is one. */
 export function SbomPackages({ repository, layers }: { repository: string; layers: Layer[] }) {
-  const q = useSignal('')
+  const [q, setQ] = useState('')
   const layer = sbomOf(layers)
   const isShown = layer !== undefined && layer.bytes <= SBOM_BYTES_MAX
   const url = urlOf('repositories/:repository/blobs/:digest', {
@@ -44,7 +44,7 @@ export function SbomPackages({ repository, layers }: { repository: string; layer
   if (found.error) return <Failure error={found.error} retry={found.reload} />
   const packages = found.data ?? []
   if (packages.length === 0) return null
-  const text = q.value.toLowerCase()
+  const text = q.toLowerCase()
   const items = packages.filter(({ name, version, license }) =>
     `${name} ${version} ${license}`.toLowerCase().includes(text),
   )
@@ -55,13 +55,7 @@ export function SbomPackages({ repository, layers }: { repository: string; layer
           {packages.length >= PACKAGES_MAX && 'The first '}
           {countOf(packages.length, 'package')}
         </h2>
-        <Filter
-          label="Filter packages"
-          value={q.value}
-          set={(value) => {
-            q.value = value
-          }}
-        />
+        <Filter label="Filter packages" value={q} set={setQ} />
       </header>
       <DataTable
         label="Packages"

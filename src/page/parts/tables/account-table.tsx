@@ -3,8 +3,7 @@ import { call } from '../../server/api.ts'
 import type { Pages } from '../../server/resource.ts'
 import { caller } from '../../server/session.ts'
 import { countOf } from '../../values/format.ts'
-import { confirm } from '../forms/dialog.tsx'
-import { attempt } from '../toast.tsx'
+import { attempt, attemptIfSure } from '../toast.tsx'
 import { TokensButton } from '../tokens.tsx'
 import { type Column, DataTable } from './data-table.tsx'
 import { Time } from './values.tsx'
@@ -55,19 +54,11 @@ export function AccountTable({ label, pages, empty, ...acts }: AccountTableProps
 function AccountActs({ account, consequences, disable, remove }: Acts & { account: Account }) {
   const { name, disabled } = account
   const params = { name }
-  const ask = async () => {
-    let tokens = ''
-    const isCounted = await attempt(async () => {
-      tokens = await countTokens(name)
-    })
-    if (!isCounted) return
-    const isSure = await confirm({
-      title: `Delete ${name}?`,
-      text: `This deletes ${name}, ${tokens} and ${consequences} This cannot be undone.`,
-      action: `Delete ${name}`,
-    })
-    if (isSure) await attempt(() => remove(params), `${name} is deleted`)
-  }
+  const ask = async () => ({
+    title: `Delete ${name}?`,
+    text: `This deletes ${name}, ${await countTokens(name)} and ${consequences} This cannot be undone.`,
+    action: `Delete ${name}`,
+  })
   const toggle = () =>
     attempt(
       () => disable(params, !disabled),
@@ -81,7 +72,12 @@ function AccountActs({ account, consequences, disable, remove }: Acts & { accoun
           <button type="button" aria-label={`${disabled ? 'Enable' : 'Disable'}: ${name}`} onClick={toggle}>
             {disabled ? 'Enable' : 'Disable'}
           </button>
-          <button type="button" class="danger" aria-label={`Delete: ${name}`} onClick={ask}>
+          <button
+            type="button"
+            class="danger"
+            aria-label={`Delete: ${name}`}
+            onClick={() => attemptIfSure(ask, () => remove(params), `${name} is deleted`)}
+          >
             Delete
           </button>
         </>

@@ -1,6 +1,6 @@
-import { useSignal } from '@preact/signals'
 import { Check, Copy } from 'lucide-preact'
 import type { ComponentChildren } from 'preact'
+import { useState } from 'preact/hooks'
 import { copyText } from '../../clipboard.ts'
 import {
   formatAge,
@@ -44,14 +44,12 @@ export function DigestText({ of }: { of: string }) {
 
 /** Copies a text. */
 export function CopyButton({ text, what }: { text: string; what: string }) {
-  const isCopied = useSignal(false)
+  const [isCopied, setCopied] = useState(false)
   const copy = async (event: Event) => {
     event.preventDefault()
     event.stopPropagation()
-    isCopied.value = await copyText(text)
-    setTimeout(() => {
-      isCopied.value = false
-    }, 1500)
+    setCopied(await copyText(text))
+    setTimeout(() => setCopied(false), 1500)
   }
   return (
     <button
@@ -61,9 +59,9 @@ export function CopyButton({ text, what }: { text: string; what: string }) {
       title={`Copy ${what}`}
       onClick={copy}
     >
-      {isCopied.value ? <Check aria-hidden /> : <Copy aria-hidden />}
+      {isCopied ? <Check aria-hidden /> : <Copy aria-hidden />}
       <span class="hidden" role="status">
-        {isCopied.value ? 'Copied' : ''}
+        {isCopied ? 'Copied' : ''}
       </span>
     </button>
   )
