@@ -1,5 +1,5 @@
 import { field, formatBytes, formatTime } from '../output/format.ts'
-import { listing } from '../remote/requests.ts'
+import { lists } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
 
 /** `cay damage` */
@@ -7,22 +7,18 @@ export const damage: Noun = {
   summary: 'List content whose bytes are damaged or missing',
   byDefault: 'list',
   verbs: {
-    list: {
-      summary: 'List damaged content, and the repositories and tags that need it',
-      isList: true,
-      run: () =>
-        listing(
-          '/damage',
-          [
-            field('digest', 'digest'),
-            field('kind', 'kind'),
-            field('size', 'bytes', formatBytes),
-            field('found', 'foundAt', formatTime),
-            field('needed by', 'neededBy', formatUsers),
-          ],
-          'There is no damaged content.',
-        ),
-    },
+    list: lists(
+      'List damaged content, and the repositories and tags that need it',
+      '/damage',
+      'There is no damaged content.',
+      [
+        field('digest', 'digest'),
+        field('kind', 'kind'),
+        field('size', 'bytes', formatBytes),
+        field('found', 'foundAt', formatTime),
+        field('needed by', 'neededBy', formatUsers),
+      ],
+    ),
   },
 }
 

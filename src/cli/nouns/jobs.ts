@@ -3,30 +3,21 @@ import { CommandError, EXIT } from '../failure.ts'
 import { field, formatTime } from '../output/format.ts'
 import { asProgress, followJob, type Job, jobCard } from '../output/job-progress.ts'
 import { apiPath } from '../remote/admin-client.ts'
-import { change, listing } from '../remote/requests.ts'
+import { change, lists } from '../remote/requests.ts'
 import type { Call, Noun } from '../verb.ts'
 
 /** `cay job` */
 export const jobs: Noun = {
   summary: 'Manage long-running jobs',
   verbs: {
-    list: {
-      summary: 'List running jobs and those that ended recently',
-      isList: true,
-      run: () =>
-        listing(
-          '/jobs',
-          [
-            field('id', 'id'),
-            field('kind', 'kind'),
-            field('state', 'state'),
-            field('progress', 'progress', asProgress),
-            field('started', 'startedAt', formatTime),
-            field('by', 'startedBy'),
-          ],
-          'There are no jobs.',
-        ),
-    },
+    list: lists('List running jobs and those that ended recently', '/jobs', 'There are no jobs.', [
+      field('id', 'id'),
+      field('kind', 'kind'),
+      field('state', 'state'),
+      field('progress', 'progress', asProgress),
+      field('started', 'startedAt', formatTime),
+      field('by', 'startedBy'),
+    ]),
     show: {
       usage: '<job>',
       summary: 'Show a job',
@@ -66,7 +57,7 @@ export const jobs: Noun = {
       run: async ({ client, args: [id = ''], confirm }) => {
         const { kind, state, progress } = await client.request<Job>('GET', apiPath('jobs', id))
         await confirm(`cancels job ${id} (${kind}, ${state}, ${asProgress(progress)})`)
-        return change(client, `canceling job ${id}`, ['POST', `${apiPath('jobs', id)}/cancel`])
+        return change(client, `canceling job ${id}`, 'POST', `${apiPath('jobs', id)}/cancel`)
       },
     },
   },

@@ -1,7 +1,7 @@
 import { CommandError, EXIT } from '../failure.ts'
 import { type Field, field, formatBytes, formatCount, formatYes } from '../output/format.ts'
 import { apiPath } from '../remote/admin-client.ts'
-import { card, change, listing, readToDestroy } from '../remote/requests.ts'
+import { change, lists, readToDestroy, shows } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
 
 const percent = (value: unknown) => `${value} %`
@@ -31,29 +31,29 @@ const UNITS = ['', 'KiB', 'MiB', 'GiB', 'TiB']
 export const quotas: Noun = {
   summary: 'Manage quotas, which limit what a namespace or the server holds',
   verbs: {
-    list: {
-      summary: 'List the quotas and their usage; * is the default of each namespace, ** the whole server',
-      isList: true,
-      run: () =>
-        listing('/quotas', FIELDS, 'There are no quotas: use cay quota set, or [[quota]] in cay.toml.'),
-    },
-    show: {
-      usage: '<namespace>',
-      summary: 'Show the quota of a namespace and its usage',
-      run: ({ client, args: [name = ''] }) =>
-        card(client, apiPath('quotas', name), [
-          field('Namespace', 'namespace'),
-          field('Used', 'usedPercent', percent),
-          field('Bytes', 'bytes', formatBytes),
-          field('Most bytes', 'bytesMax', formatBytes),
-          field('Repositories', 'repositoryCount', formatCount),
-          field('Most repositories', 'repositoriesMax', formatCount),
-          field('Tags', 'tagCount', formatCount),
-          field('Most tags', 'tagsMax', formatCount),
-          field('Inherited', 'inherited', formatYes),
-          field('Configured in', 'configuredIn'),
-        ]),
-    },
+    list: lists(
+      'List the quotas and their usage; * is the default of each namespace, ** the whole server',
+      '/quotas',
+      'There are no quotas: use cay quota set, or [[quota]] in cay.toml.',
+      FIELDS,
+    ),
+    show: shows(
+      '<namespace>',
+      'Show the quota of a namespace and its usage',
+      (name) => apiPath('quotas', name),
+      [
+        field('Namespace', 'namespace'),
+        field('Used', 'usedPercent', percent),
+        field('Bytes', 'bytes', formatBytes),
+        field('Most bytes', 'bytesMax', formatBytes),
+        field('Repositories', 'repositoryCount', formatCount),
+        field('Most repositories', 'repositoriesMax', formatCount),
+        field('Tags', 'tagCount', formatCount),
+        field('Most tags', 'tagsMax', formatCount),
+        field('Inherited', 'inherited', formatYes),
+        field('Configured in', 'configuredIn'),
+      ],
+    ),
     set: {
       usage: '<namespace>',
       summary: 'Set the quota of a namespace; "none" removes a limit',
@@ -77,12 +77,14 @@ export const quotas: Noun = {
           const value = text === undefined ? before?.value[limit] : numberOf(option, text)
           return value === undefined ? [] : [[limit, value]]
         })
-        return change(client, `set the quota of ${name}`, [
+        return change(
+          client,
+          `set the quota of ${name}`,
           'PUT',
           path,
           Object.fromEntries(limits),
           before?.ifSame ?? {},
-        ])
+        )
       },
     },
     delete: {
@@ -93,7 +95,7 @@ export const quotas: Noun = {
         const path = apiPath('quotas', name)
         const { ifSame } = await readToDestroy(client, path)
         await confirm(`deletes the quota of ${name}`)
-        return change(client, `deleted the quota of ${name}`, ['DELETE', path, undefined, ifSame])
+        return change(client, `deleted the quota of ${name}`, 'DELETE', path, undefined, ifSame)
       },
     },
   },

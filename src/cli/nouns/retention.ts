@@ -1,7 +1,7 @@
 import { CommandError, EXIT } from '../failure.ts'
 import { type Field, field, formatTags, formatTime, formatYes } from '../output/format.ts'
 import { type AdminClient, apiPath, withQuery } from '../remote/admin-client.ts'
-import { card, change, listing, readToDestroy } from '../remote/requests.ts'
+import { change, lists, readToDestroy, shows } from '../remote/requests.ts'
 import type { Call, Noun, Option } from '../verb.ts'
 import { startJob } from './jobs.ts'
 
@@ -38,31 +38,23 @@ const LINES: readonly Field[] = [
 export const retention: Noun = {
   summary: 'Manage retention policies, which decide which tags expire',
   verbs: {
-    list: {
-      summary: 'List retention policies',
-      isList: true,
-      run: () =>
-        listing(
-          '/retention/policies',
-          [
-            field('name', 'name'),
-            field('repositories', 'repositories'),
-            field('tags', 'tags'),
-            field('newest', 'newest'),
-            field('order', 'order'),
-            field('pushed', 'pushedDays'),
-            field('pulled', 'pulledDays'),
-            field('keep', 'keep'),
-            field('configured in', 'configuredIn'),
-          ],
-          'There are no retention policies: use cay retention set, or [[retention]] in cay.toml.',
-        ),
-    },
-    show: {
-      usage: '<policy>',
-      summary: 'Show a retention policy',
-      run: ({ client, args: [name = ''] }) => card(client, pathOf(name), LINES),
-    },
+    list: lists(
+      'List retention policies',
+      '/retention/policies',
+      'There are no retention policies: use cay retention set, or [[retention]] in cay.toml.',
+      [
+        field('name', 'name'),
+        field('repositories', 'repositories'),
+        field('tags', 'tags'),
+        field('newest', 'newest'),
+        field('order', 'order'),
+        field('pushed', 'pushedDays'),
+        field('pulled', 'pulledDays'),
+        field('keep', 'keep'),
+        field('configured in', 'configuredIn'),
+      ],
+    ),
+    show: shows('<policy>', 'Show a retention policy', (name) => pathOf(name), LINES),
     set: {
       usage: '<policy>',
       summary: 'Create a retention policy, or change its settings; "none" removes a setting',
@@ -71,7 +63,7 @@ export const retention: Noun = {
         if (Object.keys(givenOf(options)).length === 0)
           throw new CommandError('name at least one setting: see cay retention set --help', EXIT.usage)
         const { settings, ifSame } = await settingsOf(client, name, options)
-        return change(client, `set retention policy ${name}`, ['PUT', pathOf(name), settings, ifSame])
+        return change(client, `set retention policy ${name}`, 'PUT', pathOf(name), settings, ifSame)
       },
     },
     delete: {
@@ -81,7 +73,7 @@ export const retention: Noun = {
       run: async ({ client, args: [name = ''], confirm }) => {
         const { ifSame } = await readToDestroy(client, pathOf(name))
         await confirm(`deletes the retention policy ${name}`)
-        return change(client, `deleted retention policy ${name}`, ['DELETE', pathOf(name), undefined, ifSame])
+        return change(client, `deleted retention policy ${name}`, 'DELETE', pathOf(name), undefined, ifSame)
       },
     },
     test: {
@@ -124,11 +116,12 @@ async function test({ client, args: [policy], options }: Call) {
     throw new CommandError('name the policy that these settings are for', EXIT.usage)
   const settings = policy === undefined ? {} : (await settingsOf(client, policy, options)).settings
   const texts = Object.entries(settings).map(([name, value]) => [name, String(value)])
-  return listing(
-    withQuery('/retention/test', { repository, expiring, policy, ...Object.fromEntries(texts) }),
-    TESTED,
-    expiring === 'true' ? 'No tag would expire.' : 'There are no tags in the repositories of the policies.',
-  )
+  return {
+    list: withQuery('/retention/test', { repository, expiring, policy, ...Object.fromEntries(texts) }),
+    columns: TESTED,
+    none:
+      expiring === 'true' ? 'No tag would expire.' : 'There are no tags in the repositories of the policies.',
+  }
 }
 
 function pathOf(name: string): string {

@@ -1,5 +1,6 @@
-import type { Card, Line, Listing } from '../output/answer.ts'
+import type { Card, Line } from '../output/answer.ts'
 import type { Field } from '../output/format.ts'
+import type { Verb } from '../verb.ts'
 import {
   type AdminClient,
   ONLY_NEW,
@@ -13,17 +14,13 @@ import {
 export async function change(
   client: AdminClient,
   line: string,
-  [method, path, body, options]: Change,
-): Promise<Line> {
-  return { value: await client.request(method, path, body, options), line }
-}
-
-export type Change = [
   method: 'PUT' | 'PATCH' | 'POST' | 'DELETE',
   path: string,
   body?: unknown,
   options?: RequestOptions,
-]
+): Promise<Line> {
+  return { value: await client.request(method, path, body, options), line }
+}
 
 /** Reads what is about to be deleted, with the condition (If-Match) that it has not changed by then. */
 export async function readToDestroy<T>(
@@ -38,7 +35,7 @@ export async function readToDestroy<T>(
 
 /** Creates a resource, and fails if it exists: a PUT without a condition would change it. */
 export function create(client: AdminClient, line: string, path: string, body?: unknown): Promise<Line> {
-  return change(client, line, ['PUT', path, body, ONLY_NEW])
+  return change(client, line, 'PUT', path, body, ONLY_NEW)
 }
 
 /** Reads one resource, and returns the card that shows it. */
@@ -46,8 +43,20 @@ export async function card(client: AdminClient, path: string, lines: readonly Fi
   return { value: await client.request('GET', path), lines }
 }
 
-export function listing(list: string, columns: readonly Field[], none: string): Listing {
-  return { list, columns, none }
+/** Returns the verb that prints a list of the API; `none` replaces an empty table. */
+export function lists(summary: string, list: string, none: string, columns: readonly Field[]): Verb {
+  return { summary, isList: true, run: () => ({ list, columns, none }) }
+}
+
+/** Returns the verb that shows one resource: the one that its argument names, if `usage` has one. */
+export function shows(
+  usage: string | undefined,
+  summary: string,
+  pathOf: (name: string) => string,
+  lines: readonly Field[],
+): Verb {
+  const run: Verb['run'] = ({ client, args: [name = ''] }) => card(client, pathOf(name), lines)
+  return { ...(usage !== undefined && { usage }), summary, run }
 }
 
 /** Counts the entries of a list: `3 tokens`, or `100 or more tokens` if they do not fit one page. */

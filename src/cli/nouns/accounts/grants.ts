@@ -1,39 +1,30 @@
 import { CommandError, EXIT } from '../../failure.ts'
 import { field, formatTime } from '../../output/format.ts'
 import { type AdminClient, withQuery } from '../../remote/admin-client.ts'
-import { change, listing } from '../../remote/requests.ts'
+import { change, lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** `cay grant` */
 export const grants: Noun = {
   summary: 'Manage grants: roles in the repositories that match a pattern',
   verbs: {
-    list: {
-      summary: 'List grants',
-      isList: true,
-      run: () =>
-        listing(
-          '/grants',
-          [
-            field('subject', 'subject'),
-            field('pattern', 'pattern'),
-            field('role', 'role'),
-            field('created', 'createdAt', formatTime),
-          ],
-          'There are no grants.',
-        ),
-    },
+    list: lists('List grants', '/grants', 'There are no grants.', [
+      field('subject', 'subject'),
+      field('pattern', 'pattern'),
+      field('role', 'role'),
+      field('created', 'createdAt', formatTime),
+    ]),
     create: {
       usage: '<subject> <pattern> <role>',
       summary: 'Grant the role reader, writer or admin to an account, group:NAME, authenticated or anonymous',
       run: async ({ client, args: [subject = '', pattern = '', role = ''], terminal }) => {
         if (!ROLES.includes(role))
           throw new CommandError(`unknown role "${role}": expected ${ROLES.join(', ')}`, EXIT.usage)
-        const line = await change(client, `${subject} has the role ${role} on ${pattern}`, [
-          'PUT',
-          '/grants',
-          { subject, pattern, role },
-        ])
+        const line = await change(client, `${subject} has the role ${role} on ${pattern}`, 'PUT', '/grants', {
+          subject,
+          pattern,
+          role,
+        })
         const missing = await missingOfOwner(client, subject, pattern, role)
         if (missing.length > 0) {
           const owner = subject.split('+')[0]
@@ -50,10 +41,12 @@ export const grants: Noun = {
       isDestructive: true,
       run: async ({ client, args: [subject = '', pattern = ''], confirm }) => {
         await confirm(`deletes the grant of ${subject} on ${pattern}`)
-        return change(client, `deleted the grant of ${subject} on ${pattern}`, [
+        return change(
+          client,
+          `deleted the grant of ${subject} on ${pattern}`,
           'DELETE',
           withQuery('/grants', { subject, pattern }),
-        ])
+        )
       },
     },
   },

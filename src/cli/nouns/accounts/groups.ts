@@ -1,23 +1,17 @@
 import { field } from '../../output/format.ts'
 import { apiPath } from '../../remote/admin-client.ts'
-import { card, change, create, plural } from '../../remote/requests.ts'
+import { change, create, lists, plural, shows } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** `cay group` */
 export const groups: Noun = {
   summary: 'Manage groups of accounts, which can be given grants',
   verbs: {
-    list: {
-      summary: 'List groups',
-      isList: true,
-      run: () => ({ list: '/groups', columns: [field('name', 'name')], none: 'There are no groups.' }),
-    },
-    show: {
-      usage: '<group>',
-      summary: 'Show the members of a group',
-      run: ({ client, args: [name = ''] }) =>
-        card(client, apiPath('groups', name), [field('Name', 'name'), field('Members', 'members')]),
-    },
+    list: lists('List groups', '/groups', 'There are no groups.', [field('name', 'name')]),
+    show: shows('<group>', 'Show the members of a group', (name) => apiPath('groups', name), [
+      field('Name', 'name'),
+      field('Members', 'members'),
+    ]),
     create: {
       usage: '<name>',
       summary: 'Create a group',
@@ -33,28 +27,22 @@ export const groups: Noun = {
         await confirm(
           `permanently deletes the group ${name} (${plural(members.length, 'member')}) and its grants`,
         )
-        return change(client, `deleted group ${name}`, ['DELETE', apiPath('groups', name)])
+        return change(client, `deleted group ${name}`, 'DELETE', apiPath('groups', name))
       },
     },
     join: {
       usage: '<group> <accounts...>',
       summary: 'Add accounts to a group',
       run: ({ client, args: [name = '', ...add] }) =>
-        change(client, `added ${add.join(', ')} to group ${name}`, [
-          'PATCH',
-          apiPath('groups', name),
-          { add },
-        ]),
+        change(client, `added ${add.join(', ')} to group ${name}`, 'PATCH', apiPath('groups', name), { add }),
     },
     leave: {
       usage: '<group> <accounts...>',
       summary: 'Remove accounts from a group',
       run: ({ client, args: [name = '', ...remove] }) =>
-        change(client, `removed ${remove.join(', ')} from group ${name}`, [
-          'PATCH',
-          apiPath('groups', name),
-          { remove },
-        ]),
+        change(client, `removed ${remove.join(', ')} from group ${name}`, 'PATCH', apiPath('groups', name), {
+          remove,
+        }),
     },
   },
 }

@@ -1,6 +1,6 @@
 import { field, formatRelativeTime, formatTime, formatYes } from '../../output/format.ts'
 import { apiPath } from '../../remote/admin-client.ts'
-import { card, change, countOf, create, listing } from '../../remote/requests.ts'
+import { change, countOf, create, lists, shows } from '../../remote/requests.ts'
 import type { Noun, Verb } from '../../verb.ts'
 import { newToken, TOKEN_OPTIONS, tokenSettings } from './tokens.ts'
 
@@ -8,30 +8,16 @@ import { newToken, TOKEN_OPTIONS, tokenSettings } from './tokens.ts'
 export const robots: Noun = {
   summary: 'Manage robots: accounts for machines, named OWNER+NAME, which sign in with a token',
   verbs: {
-    list: {
-      summary: 'List robots',
-      isList: true,
-      run: () =>
-        listing(
-          '/robots',
-          [
-            field('name', 'name'),
-            field('disabled', 'disabled', formatYes),
-            field('created', 'createdAt', formatTime),
-          ],
-          'There are no robots.',
-        ),
-    },
-    show: {
-      usage: '<robot>',
-      summary: 'Show a robot',
-      run: ({ client, args: [name = ''] }) =>
-        card(client, apiPath('robots', name), [
-          field('Name', 'name'),
-          field('Disabled', 'disabled', formatYes),
-          field('Created', 'createdAt', formatRelativeTime),
-        ]),
-    },
+    list: lists('List robots', '/robots', 'There are no robots.', [
+      field('name', 'name'),
+      field('disabled', 'disabled', formatYes),
+      field('created', 'createdAt', formatTime),
+    ]),
+    show: shows('<robot>', 'Show a robot', (name) => apiPath('robots', name), [
+      field('Name', 'name'),
+      field('Disabled', 'disabled', formatYes),
+      field('Created', 'createdAt', formatRelativeTime),
+    ]),
     create: {
       usage: '<owner+name>',
       summary: 'Create a robot and a token for it; the token is shown only once',
@@ -55,7 +41,7 @@ export const robots: Noun = {
       run: async ({ client, args: [name = ''], confirm }) => {
         const tokens = await countOf(client, `${apiPath('accounts', name)}/tokens`, 'token')
         await confirm(`permanently deletes the robot ${name}, ${tokens} and its grants`)
-        return change(client, `deleted robot ${name}`, ['DELETE', apiPath('robots', name)])
+        return change(client, `deleted robot ${name}`, 'DELETE', apiPath('robots', name))
       },
     },
   },
@@ -66,10 +52,12 @@ function flags(summary: string, body: { disabled: boolean }): Verb {
     usage: '<robot>',
     summary,
     run: ({ client, args: [name = ''] }) =>
-      change(client, `${body.disabled ? 'disabled' : 'enabled'} robot ${name}`, [
+      change(
+        client,
+        `${body.disabled ? 'disabled' : 'enabled'} robot ${name}`,
         'PATCH',
         apiPath('robots', name),
         body,
-      ]),
+      ),
   }
 }

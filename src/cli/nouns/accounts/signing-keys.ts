@@ -1,25 +1,16 @@
 import { field, formatRelativeTime, formatTime } from '../../output/format.ts'
-import { listing } from '../../remote/requests.ts'
+import { lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** `cay key` */
 export const signingKeys: Noun = {
   summary: 'Manage the keys that sign the short-lived tokens of /token',
   verbs: {
-    list: {
-      summary: 'List the keys, oldest first; the last one signs',
-      isList: true,
-      run: () =>
-        listing(
-          '/signing-keys',
-          [
-            field('id', 'id'),
-            field('created', 'createdAt', formatTime),
-            field('expires', 'expiresAt', formatTime),
-          ],
-          'There are no keys.',
-        ),
-    },
+    list: lists('List the keys, oldest first; the last one signs', '/signing-keys', 'There are no keys.', [
+      field('id', 'id'),
+      field('created', 'createdAt', formatTime),
+      field('expires', 'expiresAt', formatTime),
+    ]),
     rotate: {
       summary:
         'Sign with a new key; the others expire with the last token that they signed, or at once with --now',

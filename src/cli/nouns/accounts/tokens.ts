@@ -3,7 +3,7 @@ import { parseDays } from '../../input/units.ts'
 import type { Line } from '../../output/answer.ts'
 import { field, formatTime } from '../../output/format.ts'
 import { type AdminClient, apiPath, pagesOf } from '../../remote/admin-client.ts'
-import { change, listing } from '../../remote/requests.ts'
+import { change } from '../../remote/requests.ts'
 import type { Noun, Option } from '../../verb.ts'
 
 /** The options of every command that creates a token. */
@@ -20,20 +20,19 @@ export const tokens: Noun = {
       usage: '<account>',
       summary: 'List the tokens of an account, and the refresh tokens of its clients',
       isList: true,
-      run: ({ args: [account = ''] }) =>
-        listing(
-          `${apiPath('accounts', account)}/tokens`,
-          [
-            field('id', 'id'),
-            field('kind', 'kind'),
-            field('name', 'name'),
-            field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
-            field('created', 'createdAt', formatTime),
-            field('expires', 'expiresAt', formatTime),
-            field('last used', 'lastUsedAt', formatTime),
-          ],
-          `${account} has no tokens.`,
-        ),
+      run: ({ args: [account = ''] }) => ({
+        list: `${apiPath('accounts', account)}/tokens`,
+        columns: [
+          field('id', 'id'),
+          field('kind', 'kind'),
+          field('name', 'name'),
+          field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
+          field('created', 'createdAt', formatTime),
+          field('expires', 'expiresAt', formatTime),
+          field('last used', 'lastUsedAt', formatTime),
+        ],
+        none: `${account} has no tokens.`,
+      }),
     },
     create: {
       usage: '<account> <name>',
@@ -49,10 +48,12 @@ export const tokens: Noun = {
       run: async ({ client, args: [account = '', token = ''], confirm }) => {
         const id = await findToken(client, account, token)
         await confirm(`permanently revokes the token ${token} of ${account}`)
-        return change(client, `revoked token ${token} of ${account}`, [
+        return change(
+          client,
+          `revoked token ${token} of ${account}`,
           'DELETE',
           apiPath('accounts', account, 'tokens', id),
-        ])
+        )
       },
     },
   },

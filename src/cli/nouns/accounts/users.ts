@@ -4,28 +4,19 @@ import { readChange, readNewPassword } from '../../input/password-input.ts'
 import type { Card } from '../../output/answer.ts'
 import { field, formatRelativeTime, formatTime, formatYes } from '../../output/format.ts'
 import { type AdminClient, apiPath } from '../../remote/admin-client.ts'
-import { allOf, card, change, countOf, create, listing, plural } from '../../remote/requests.ts'
+import { allOf, card, change, countOf, create, lists, plural } from '../../remote/requests.ts'
 import type { Noun, Verb } from '../../verb.ts'
 
 /** `cay user` */
 export const users: Noun = {
   summary: 'Manage users: people who sign in with a password',
   verbs: {
-    list: {
-      summary: 'List users',
-      isList: true,
-      run: () =>
-        listing(
-          '/users',
-          [
-            field('name', 'name'),
-            field('admin', 'admin', formatYes),
-            field('disabled', 'disabled', formatYes),
-            field('created', 'createdAt', formatTime),
-          ],
-          'There are no users.',
-        ),
-    },
+    list: lists('List users', '/users', 'There are no users.', [
+      field('name', 'name'),
+      field('admin', 'admin', formatYes),
+      field('disabled', 'disabled', formatYes),
+      field('created', 'createdAt', formatTime),
+    ]),
     show: {
       usage: '<user>',
       summary: 'Show a user, and its groups and grants',
@@ -56,11 +47,10 @@ export const users: Noun = {
       run: async ({ client, args: [name = ''], options: { current } }) => {
         const before = current === 'true' ? `Current password for ${name}` : undefined
         const { password, currentPassword } = await readChange(`New password for ${name}`, before)
-        return change(client, `changed the password of ${name}`, [
-          'PATCH',
-          apiPath('users', name),
-          { password, currentPassword },
-        ])
+        return change(client, `changed the password of ${name}`, 'PATCH', apiPath('users', name), {
+          password,
+          currentPassword,
+        })
       },
     },
     import: {
@@ -81,7 +71,7 @@ export const users: Noun = {
       usage: '<user>',
       summary: 'Let a user sign in again after too many wrong passwords',
       run: ({ client, args: [name = ''] }) =>
-        change(client, `${name} can sign in again`, ['POST', `${apiPath('users', name)}/unlock`]),
+        change(client, `${name} can sign in again`, 'POST', `${apiPath('users', name)}/unlock`),
     },
     delete: {
       usage: '<user>',
@@ -93,7 +83,7 @@ export const users: Noun = {
         await confirm(
           `permanently deletes the user ${name}, ${tokens}, its grants, and its robots with theirs`,
         )
-        return change(client, `deleted user ${name}`, ['DELETE', apiPath('users', name)])
+        return change(client, `deleted user ${name}`, 'DELETE', apiPath('users', name))
       },
     },
   },
@@ -136,6 +126,6 @@ function flags(summary: string, state: string, body: object): Verb {
     usage: '<user>',
     summary,
     run: ({ client, args: [name = ''] }) =>
-      change(client, `${name} ${state}`, ['PATCH', apiPath('users', name), body]),
+      change(client, `${name} ${state}`, 'PATCH', apiPath('users', name), body),
   }
 }

@@ -8,7 +8,7 @@ import {
   formatYes,
 } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
-import { card, change, listing } from '../../remote/requests.ts'
+import { card, change, lists, shows } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** One reference: `app:1.0`, `app@sha256:...`, or the repository and the reference as two words. */
@@ -19,54 +19,37 @@ export const cache: Noun = {
   summary: 'Manage content that is cached from upstreams',
   byDefault: 'show',
   verbs: {
-    show: {
-      summary: 'Show how much is cached',
-      run: ({ client }) =>
-        card(client, '/cache', [
-          field('Size', 'bytes', formatBytes),
-          field('Limit', 'bytesMax', formatBytes),
-          field('Size of manifests', 'manifestBytes', formatBytes),
-          field('Size of interrupted downloads', 'partialBytes', formatBytes),
-          field('Blobs', 'blobCount', formatCount),
-          field('Manifests', 'manifestCount', formatCount),
-          field('Downloads', 'downloadCount', formatCount),
-          field('Requests since the start', 'requestCount', formatCount),
-          field('Hits', 'hitCount', formatCount),
-          field('Served without a download', 'hitBytes', formatBytes),
-          field('Downloaded', 'downloadedBytes', formatBytes),
-        ]),
-    },
-    list: {
-      summary: 'List cached tags, and when each was last checked with its upstream',
-      isList: true,
-      run: () =>
-        listing(
-          '/cache/tags',
-          [
-            field('repository', 'repository'),
-            field('tag', 'tag'),
-            field('checked', 'checkedAt', formatTime),
-            field('fresh', 'fresh', formatYes),
-            field('digest', 'digest', formatShortDigest),
-          ],
-          'Nothing is cached.',
-        ),
-    },
-    downloads: {
-      summary: 'List blobs that are being downloaded',
-      isList: true,
-      run: () =>
-        listing(
-          '/cache/downloads',
-          [
-            field('repository', 'repository'),
-            field('received', 'receivedBytes', formatBytes),
-            field('size', 'bytes', formatBytes),
-            field('digest', 'digest', formatShortDigest),
-          ],
-          'There are no downloads.',
-        ),
-    },
+    show: shows(undefined, 'Show how much is cached', () => '/cache', [
+      field('Size', 'bytes', formatBytes),
+      field('Limit', 'bytesMax', formatBytes),
+      field('Size of manifests', 'manifestBytes', formatBytes),
+      field('Size of interrupted downloads', 'partialBytes', formatBytes),
+      field('Blobs', 'blobCount', formatCount),
+      field('Manifests', 'manifestCount', formatCount),
+      field('Downloads', 'downloadCount', formatCount),
+      field('Requests since the start', 'requestCount', formatCount),
+      field('Hits', 'hitCount', formatCount),
+      field('Served without a download', 'hitBytes', formatBytes),
+      field('Downloaded', 'downloadedBytes', formatBytes),
+    ]),
+    list: lists(
+      'List cached tags, and when each was last checked with its upstream',
+      '/cache/tags',
+      'Nothing is cached.',
+      [
+        field('repository', 'repository'),
+        field('tag', 'tag'),
+        field('checked', 'checkedAt', formatTime),
+        field('fresh', 'fresh', formatYes),
+        field('digest', 'digest', formatShortDigest),
+      ],
+    ),
+    downloads: lists('List blobs that are being downloaded', '/cache/downloads', 'There are no downloads.', [
+      field('repository', 'repository'),
+      field('received', 'receivedBytes', formatBytes),
+      field('size', 'bytes', formatBytes),
+      field('digest', 'digest', formatShortDigest),
+    ]),
     refresh: {
       usage: '<repository> [tag]',
       shown: 'REPOSITORY:TAG',
@@ -87,7 +70,7 @@ export const cache: Noun = {
         const named = await resolve(client, parseReferences(args)[0])
         const shown = formatReference(named)
         await confirm(`removes ${shown} from the cache`)
-        return change(client, `removed ${shown} from the cache`, ['POST', '/cache/evict', named])
+        return change(client, `removed ${shown} from the cache`, 'POST', '/cache/evict', named)
       },
     },
     explain: {

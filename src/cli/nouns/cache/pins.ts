@@ -1,41 +1,34 @@
 import { formatReference } from '../../input/references.ts'
 import { field, formatTime } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
-import { change, listing } from '../../remote/requests.ts'
+import { change, lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** `cay pin` */
 export const pins: Noun = {
   summary: 'Manage pins, which protect cached content from eviction',
   verbs: {
-    list: {
-      summary: 'List pins',
-      isList: true,
-      run: () =>
-        listing(
-          '/pins',
-          [
-            field('pattern', 'pattern'),
-            field('reference', 'reference'),
-            field('created', 'createdAt', formatTime),
-          ],
-          'There are no pins.',
-        ),
-    },
+    list: lists('List pins', '/pins', 'There are no pins.', [
+      field('pattern', 'pattern'),
+      field('reference', 'reference'),
+      field('created', 'createdAt', formatTime),
+    ]),
     create: {
       usage: '<pattern> [reference]',
       summary: 'Pin a tag, a digest, or everything in the repositories that match a pattern',
       run: ({ client, args: [pattern = '', reference] }) =>
-        change(client, `pinned ${what(pattern, reference)}`, ['PUT', '/pins', { pattern, reference }]),
+        change(client, `pinned ${what(pattern, reference)}`, 'PUT', '/pins', { pattern, reference }),
     },
     delete: {
       usage: '<pattern> [reference]',
       summary: 'Delete a pin',
       run: ({ client, args: [pattern = '', reference] }) =>
-        change(client, `deleted the pin of ${what(pattern, reference)}`, [
+        change(
+          client,
+          `deleted the pin of ${what(pattern, reference)}`,
           'DELETE',
           withQuery('/pins', { pattern, reference }),
-        ]),
+        ),
     },
   },
 }

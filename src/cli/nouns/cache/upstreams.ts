@@ -2,7 +2,7 @@ import { CommandError, EXIT } from '../../failure.ts'
 import { type Format, field, formatCount, formatRelativeTime, formatTime } from '../../output/format.ts'
 import { sanitize } from '../../output/terminal.ts'
 import { apiPath } from '../../remote/admin-client.ts'
-import { card, change, create, listing, readToDestroy } from '../../remote/requests.ts'
+import { change, create, lists, readToDestroy, shows } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 import {
   readSecrets,
@@ -36,40 +36,36 @@ const formatCheck: Format = (check, terminal) => {
 export const upstreams: Noun = {
   summary: 'Manage upstreams, the registries whose content is cached',
   verbs: {
-    list: {
-      summary: 'List upstreams',
-      isList: true,
-      run: () =>
-        listing(
-          '/upstreams',
-          [
-            field('name', 'name'),
-            field('state', 'state'),
-            field('url', 'url'),
-            field('pulls left', 'pullsRemaining'),
-            field('last check', '', formatShortCheck),
-            field('configured in', 'configuredIn'),
-          ],
-          'There are no upstreams: use cay upstream create docker.io, or [[upstream]] in cay.toml.',
-        ),
-    },
-    show: {
-      usage: '<upstream>',
-      summary: 'Show an upstream, without its credentials',
-      run: ({ client, args: [name = ''] }) =>
-        card(client, apiPath('upstreams', name), [
-          field('Name', 'name'),
-          field('State', 'state'),
-          field('URL', 'url'),
-          field('Mirrors', 'mirrors'),
-          field('Credentials', 'credentialsSet', (value) => (value === true ? 'set' : 'none')),
-          field('Last check', 'lastCheck', formatCheck),
-          field('Configured in', 'configuredIn'),
-          ...SETTING_FIELDS,
-          field('Pulls left', 'pullsRemaining', formatCount),
-          field('Pull limit', 'pullLimit', formatCount),
-        ]),
-    },
+    list: lists(
+      'List upstreams',
+      '/upstreams',
+      'There are no upstreams: use cay upstream create docker.io, or [[upstream]] in cay.toml.',
+      [
+        field('name', 'name'),
+        field('state', 'state'),
+        field('url', 'url'),
+        field('pulls left', 'pullsRemaining'),
+        field('last check', '', formatShortCheck),
+        field('configured in', 'configuredIn'),
+      ],
+    ),
+    show: shows(
+      '<upstream>',
+      'Show an upstream, without its credentials',
+      (name) => apiPath('upstreams', name),
+      [
+        field('Name', 'name'),
+        field('State', 'state'),
+        field('URL', 'url'),
+        field('Mirrors', 'mirrors'),
+        field('Credentials', 'credentialsSet', (value) => (value === true ? 'set' : 'none')),
+        field('Last check', 'lastCheck', formatCheck),
+        field('Configured in', 'configuredIn'),
+        ...SETTING_FIELDS,
+        field('Pulls left', 'pullsRemaining', formatCount),
+        field('Pull limit', 'pullLimit', formatCount),
+      ],
+    ),
     create: {
       usage: '<name>',
       summary: 'Create an upstream',
@@ -93,12 +89,14 @@ export const upstreams: Noun = {
             'name at least one setting to change: see cay upstream set --help',
             EXIT.usage,
           )
-        return change(client, `changed upstream ${name}`, [
+        return change(
+          client,
+          `changed upstream ${name}`,
           'PUT',
           path,
           { ...value.settings, ...changes },
           ifSame,
-        ])
+        )
       },
     },
     delete: {
@@ -109,7 +107,7 @@ export const upstreams: Noun = {
         const path = apiPath('upstreams', name)
         const { ifSame } = await readToDestroy(client, path)
         await confirm(`deletes the upstream ${name}; its repositories stay, and are no longer updated`)
-        return change(client, `deleted upstream ${name}`, ['DELETE', path, undefined, ifSame])
+        return change(client, `deleted upstream ${name}`, 'DELETE', path, undefined, ifSame)
       },
     },
     check: {

@@ -84,7 +84,7 @@ export const manifests: Noun = {
           `deletes the manifest ${digest} (${kind}) from ${named.repository}, and ${many}${names}; ${back}`,
         )
         const line = `deleted ${formatReference({ ...named, reference: digest })} and ${many}`
-        return change(client, line, ['DELETE', path, undefined, ifSame])
+        return change(client, line, 'DELETE', path, undefined, ifSame)
       },
     },
     restore: {

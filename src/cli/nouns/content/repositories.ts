@@ -94,11 +94,13 @@ export const repositories: Noun = {
       run: ({ client, args: [name = ''], options }) => {
         const settings = settingsOf(options)
         if (Object.keys(settings).length > 0)
-          return change(client, `changed repository ${name}`, [
+          return change(
+            client,
+            `changed repository ${name}`,
             'PATCH',
             apiPath('repositories', name),
             settings,
-          ])
+          )
         throw new CommandError('name at least one setting to change: see cay repo set --help', EXIT.usage)
       },
     },
@@ -111,7 +113,7 @@ export const repositories: Noun = {
         const contents = `${plural(tagCount, 'tag')}, ${plural(manifestCount, 'manifest')}, ${formatBytes(bytes)}`
         const back = await wayBack(client, terminal, 'cay repo restore')
         await confirm(`deletes the repository ${name}: ${contents}; ${back}`)
-        return change(client, `deleted repository ${name}`, ['DELETE', apiPath('repositories', name)])
+        return change(client, `deleted repository ${name}`, 'DELETE', apiPath('repositories', name))
       },
     },
     purge: {
@@ -127,11 +129,13 @@ export const repositories: Noun = {
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
         const body = at === undefined ? {} : { deletedAt: timeArgument(at, terminal.now(), 'past') }
-        return change(client, `restored repository ${name}`, [
+        return change(
+          client,
+          `restored repository ${name}`,
           'POST',
           `${apiPath('repositories', name)}/restore`,
           body,
-        ])
+        )
       },
     },
     rewind: {

@@ -1,6 +1,6 @@
 import { field, formatBytes, formatCount, formatTime } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
-import { card } from '../../remote/requests.ts'
+import { shows } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** `cay storage` */
@@ -8,19 +8,15 @@ export const storage: Noun = {
   summary: 'Show disk usage',
   byDefault: 'show',
   verbs: {
-    show: {
-      summary: 'Show how much is stored and how much is free',
-      run: ({ client }) =>
-        card(client, '/storage', [
-          field('Blobs', 'blobs.count', formatCount),
-          field('Bytes of blobs', 'blobs.bytes', formatBytes),
-          field('Uploads', 'uploads.count', formatCount),
-          field('Bytes of uploads', 'uploads.bytes', formatBytes),
-          field('Free on the disk', 'disk.freeBytes', formatBytes),
-          field('Size of the disk', 'disk.totalBytes', formatBytes),
-          field('Damaged', 'damagedCount', formatCount),
-        ]),
-    },
+    show: shows(undefined, 'Show how much is stored and how much is free', () => '/storage', [
+      field('Blobs', 'blobs.count', formatCount),
+      field('Bytes of blobs', 'blobs.bytes', formatBytes),
+      field('Uploads', 'uploads.count', formatCount),
+      field('Bytes of uploads', 'uploads.bytes', formatBytes),
+      field('Free on the disk', 'disk.freeBytes', formatBytes),
+      field('Size of the disk', 'disk.totalBytes', formatBytes),
+      field('Damaged', 'damagedCount', formatCount),
+    ]),
     repositories: {
       summary: 'List how much each repository stores, by itself and shared with others',
       isList: true,

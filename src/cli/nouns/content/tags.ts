@@ -106,7 +106,7 @@ export const tags: Noun = {
         const expiresAt = when === 'never' ? null : timeArgument(when, terminal.now(), 'future')
         const line =
           expiresAt === null ? 'never expires' : `expires ${formatRelativeTime(expiresAt, terminal)}`
-        return change(client, `${formatReference(named)} ${line}`, ['PATCH', tagPath(named), { expiresAt }])
+        return change(client, `${formatReference(named)} ${line}`, 'PATCH', tagPath(named), { expiresAt })
       },
     },
     delete: {
@@ -165,7 +165,7 @@ async function setTag({ client, args }: Call): Promise<Line> {
   const digest = isDigest(from.reference)
     ? await wholeDigest(client, from.reference, from.repository)
     : (await getTag(client, from)).digest
-  return change(client, `${formatReference(tag)} points to ${digest}`, ['PUT', tagPath(tag), { digest }])
+  return change(client, `${formatReference(tag)} points to ${digest}`, 'PUT', tagPath(tag), { digest })
 }
 
 /** Parses the target of a tag: `app:1.4`, `app@sha256:...`, or the name of a tag in the same repository. */

@@ -1,28 +1,24 @@
 import { field, formatBytes, formatTime } from '../../output/format.ts'
 import { apiPath } from '../../remote/admin-client.ts'
-import { change, listing } from '../../remote/requests.ts'
+import { change, lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
 /** `cay upload` */
 export const uploads: Noun = {
   summary: 'Manage uploads in progress',
   verbs: {
-    list: {
-      summary: 'List uploads that have received bytes, oldest first',
-      isList: true,
-      run: () =>
-        listing(
-          '/uploads',
-          [
-            field('id', 'id'),
-            field('repository', 'repository'),
-            field('size', 'bytes', formatBytes),
-            field('started', 'startedAt', formatTime),
-            field('changed', 'updatedAt', formatTime),
-          ],
-          'There are no uploads in progress.',
-        ),
-    },
+    list: lists(
+      'List uploads that have received bytes, oldest first',
+      '/uploads',
+      'There are no uploads in progress.',
+      [
+        field('id', 'id'),
+        field('repository', 'repository'),
+        field('size', 'bytes', formatBytes),
+        field('started', 'startedAt', formatTime),
+        field('changed', 'updatedAt', formatTime),
+      ],
+    ),
     cancel: {
       usage: '<upload>',
       summary: 'Cancel an upload',
@@ -31,7 +27,7 @@ export const uploads: Noun = {
         await confirm(
           `cancels the upload ${id} and deletes the bytes that it received; its client must start again`,
         )
-        return change(client, `canceled the upload ${id}`, ['DELETE', apiPath('uploads', id)])
+        return change(client, `canceled the upload ${id}`, 'DELETE', apiPath('uploads', id))
       },
     },
   },
