@@ -1,4 +1,4 @@
-import type { Answer } from './output/answer.ts'
+import type { Result } from './output/answer.ts'
 import type { Terminal } from './output/terminal.ts'
 import type { AdminClient } from './remote/admin-client.ts'
 
@@ -14,7 +14,7 @@ export interface Verb {
   isList?: boolean
   /** The command asks for confirmation, unless --yes is given. */
   isDestructive?: boolean
-  run(call: Call): Answer | Promise<Answer>
+  run(call: Call): Result | Promise<Result>
 }
 
 /** `choices` are the only values that the option accepts. */

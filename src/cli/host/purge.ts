@@ -1,19 +1,13 @@
-import type { Answer } from '../output/answer.ts'
+import type { Answer } from '../../http/admin/answers.ts'
+import type { Result } from '../output/answer.ts'
 import { formatBytes, formatTime } from '../output/format.ts'
 import type { Terminal } from '../output/terminal.ts'
 import { apiPath, withQuery } from '../remote/admin-client.ts'
 import { plural } from '../remote/requests.ts'
 import type { Call } from '../verb.ts'
 
-/** What a purge would delete. */
-export interface Purgeable {
-  repositoryCount: number
-  manifestCount: number
-  bytes?: number
-  truncated: boolean
-}
-
-type Purged = Pick<Purgeable, 'repositoryCount' | 'manifestCount'> & { heldUntil?: string | undefined }
+type Purgeable = Answer<'gc/purge'>
+type Purged = Answer<'gc/purge', 'post'>
 
 /** Reports whether a purge would delete nothing. */
 export function isNothing({ repositoryCount, manifestCount, truncated }: Purgeable): boolean {
@@ -44,7 +38,7 @@ export async function purgeRepository(
   call: Call,
   repository: string,
   digests: readonly string[],
-): Promise<Answer> {
+): Promise<Result> {
   const { client } = call
   const path = `${apiPath('repositories', repository)}/purge`
   const targets = digests.length === 0 ? [undefined] : digests
@@ -57,9 +51,9 @@ export async function purgeRepository(
   for (const digest of targets)
     done.push(await client.request('POST', path, digest === undefined ? {} : { digest }))
   const value = {
+    ...done.at(-1),
     repositoryCount: done.reduce((sum, one) => sum + one.repositoryCount, 0),
     manifestCount: done.reduce((sum, one) => sum + one.manifestCount, 0),
-    heldUntil: done.at(-1)?.heldUntil,
   }
   return { value, line: `purged ${repository}: ${resultOf(value, call.terminal)}` }
 }

@@ -1,3 +1,4 @@
+import type { Answer } from '../../http/admin/answers.ts'
 import { formatRelativeTime } from '../output/format.ts'
 import type { Terminal } from '../output/terminal.ts'
 import type { AdminClient } from '../remote/admin-client.ts'
@@ -13,7 +14,7 @@ export async function wayBack(
   subject = 'it',
 ): Promise<string> {
   if (!client.isOwner) return `${subject} can be restored with ${command} for a limited time`
-  const { garbageWindow } = await client.request<{ garbageWindow: { windowSeconds: number } }>('GET', '/gc')
+  const { garbageWindow } = await client.request<Answer<'gc'>>('GET', '/gc')
   const until = new Date(terminal.now() + garbageWindow.windowSeconds * 1000).toISOString()
   return `${subject} can be restored with ${command} until ${formatRelativeTime(until, terminal)}`
 }

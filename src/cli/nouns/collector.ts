@@ -1,6 +1,7 @@
+import type { Answer, Item } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { confirmPurge, isNothing, type Purgeable, purgeAll } from '../host/purge.ts'
-import type { Answer } from '../output/answer.ts'
+import { confirmPurge, isNothing, purgeAll } from '../host/purge.ts'
+import type { Result } from '../output/answer.ts'
 import {
   type Field,
   field,
@@ -84,18 +85,8 @@ export const collector: Noun = {
   },
 }
 
-/** What will be collected, now and later, if nothing changes. */
-interface Totals {
-  tagCount: number
-  manifestCount: number
-  repositoryCount: number
-  blobCount: number
-  bytes: number
-  truncated: boolean
-}
-
 async function total(client: AdminClient): Promise<string> {
-  const totals = await client.request<Totals>('GET', '/gc/totals')
+  const totals = await client.request<Answer<'gc/totals'>>('GET', '/gc/totals')
   const counts = [
     plural(totals.tagCount, 'tag'),
     plural(totals.manifestCount, 'manifest'),
@@ -105,15 +96,9 @@ async function total(client: AdminClient): Promise<string> {
   return `${counts.join(', ')}: ${formatBytes(totals.bytes)}${totals.truncated ? ', or more' : ''}`
 }
 
-interface Candidate {
-  kind: 'tag' | 'manifest' | 'repository' | 'blob'
-  collectableAt: string
-  bytes: number
-}
-
-async function collect(call: Call, isPurge: boolean): Promise<Answer> {
+async function collect(call: Call, isPurge: boolean): Promise<Result> {
   const { client, terminal, confirm } = call
-  const { waitingUntil } = await client.request<{ waitingUntil?: string }>('GET', '/gc')
+  const { waitingUntil } = await client.request<Answer<'gc'>>('GET', '/gc')
   if (waitingUntil !== undefined && client.isEmbedded) {
     throw new CommandError(
       'no server is running on this data folder: start cay serve, which collects garbage once it has run for the grace period',
@@ -126,7 +111,7 @@ async function collect(call: Call, isPurge: boolean): Promise<Answer> {
       line: `nothing was deleted: the server has not run for the grace period yet; it collects garbage from ${until}`,
     }
   }
-  const purgeable = isPurge ? await client.request<Purgeable>('GET', '/gc/purge') : undefined
+  const purgeable = isPurge ? await client.request<Answer<'gc/purge'>>('GET', '/gc/purge') : undefined
   if (purgeable && !isNothing(purgeable)) {
     await confirmPurge(call, [purgeable], '')
     terminal.note(`purged ${await purgeAll(call)}`)
@@ -142,7 +127,7 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
   let bytes = 0
   let truncated = false
   for await (const page of pagesOf(client, '/gc/candidates', { limit: COUNTED_MAX })) {
-    for (const { kind, collectableAt, bytes: size } of page.items as Candidate[]) {
+    for (const { kind, collectableAt, bytes: size } of page.items as Item<'gc/candidates'>[]) {
       if (Date.parse(collectableAt) > now) continue
       counts.set(kind, (counts.get(kind) ?? 0) + 1)
       bytes += size
@@ -152,13 +137,6 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
   if (counts.size === 0) return 'what has become garbage by the time it runs (there is none now)'
   const things = [...counts].map(([kind, count]) => plural(count, kind)).join(', ')
   return `${things}, ${formatBytes(bytes)}${truncated ? ', or more' : ''}`
-}
-
-interface Explanation {
-  kind: string
-  repository: string
-  collectableAt?: string
-  reasons: { reason: string; referencedBy: string[]; until?: string }[]
 }
 
 /** The reasons, in words for people. */
@@ -174,8 +152,8 @@ const REASONS: Readonly<Record<string, string>> = {
   'repository-deleted': 'its repository was deleted, and can be restored',
 }
 
-async function explanation({ client, options: { repository, json } }: Call, digest: string): Promise<Answer> {
-  const value = await client.request<{ items: Explanation[] }>(
+async function explanation({ client, options: { repository, json } }: Call, digest: string): Promise<Result> {
+  const value = await client.request<Answer<'gc/explain'>>(
     'GET',
     withQuery('/gc/explain', { digest, repository }),
   )

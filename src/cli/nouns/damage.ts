@@ -1,3 +1,4 @@
+import type { Item } from '../../http/admin/answers.ts'
 import { field, formatBytes, formatTime } from '../output/format.ts'
 import { lists } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
@@ -23,7 +24,7 @@ export const damage: Noun = {
 }
 
 function formatUsers(value: unknown): string {
-  return (value as { repository: string; tag?: string }[])
+  return (value as Item<'damage'>['neededBy'])
     .map(({ repository, tag }) => (tag === undefined ? repository : `${repository}:${tag}`))
     .join(', ')
 }

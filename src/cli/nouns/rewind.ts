@@ -1,3 +1,4 @@
+import type { Item } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { timeArgument } from '../input/time-argument.ts'
 import type { Card } from '../output/answer.ts'
@@ -34,13 +35,6 @@ export async function rewind({
   }
 }
 
-interface Move {
-  at: string
-  tag: string
-  digest?: string
-  previousDigest?: string
-}
-
 /** Describes what has changed since: `it removes 2 tags (a, b) and moves 1 tag (c)`. */
 async function changesSince(client: AdminClient, path: string, time: string): Promise<string> {
   const tags = new Map<string, { now: string | undefined; before: string | undefined }>()
@@ -48,7 +42,9 @@ async function changesSince(client: AdminClient, path: string, time: string): Pr
   let isWhole = true
   // Moves come newest first, so the first one of a tag says where it points now, and the last one where it pointed.
   for await (const { items, nextCursor } of pagesOf(client, `${path}/history`, { limit: MOVES_MAX })) {
-    const since = (items as Move[]).filter((move) => Date.parse(move.at) > Date.parse(time))
+    const since = (items as Item<'repositories/:repository/history'>[]).filter(
+      (move) => Date.parse(move.at) > Date.parse(time),
+    )
     for (const { tag, digest, previousDigest } of since)
       tags.set(tag, { now: tags.has(tag) ? tags.get(tag)?.now : digest, before: previousDigest })
     read += items.length

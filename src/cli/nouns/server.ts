@@ -1,15 +1,12 @@
+import type { Answer } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { field, formatRelativeTime, formatText, formatYes } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 function formatMirrors(mirrors: unknown): string {
-  return (mirrors as Mirror[]).map(({ upstream, address }) => `${upstream} at ${address}`).join(', ')
-}
-
-/** An upstream and the address at which it is mirrored. */
-interface Mirror {
-  upstream: string
-  address: string
+  return (mirrors as Answer<'server'>['mirrors'])
+    .map(({ upstream, address }) => `${upstream} at ${address}`)
+    .join(', ')
 }
 
 /** `cay server` */
@@ -25,7 +22,7 @@ export const server: Noun = {
             'no server is running on this data folder: start cay serve',
             EXIT.unreachable,
           )
-        const value = await client.request<{ settings: unknown[] }>('GET', '/server')
+        const value = await client.request<Answer<'server'>>('GET', '/server')
         return {
           value,
           lines: [

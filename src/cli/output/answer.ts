@@ -3,7 +3,7 @@ import { escapeControls, type Field, formatText, jsonText, render } from './form
 import { sanitize, type Terminal } from './terminal.ts'
 
 /** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
-export type Answer = Listing | Card | Line | Raw | FileBytes
+export type Result = Listing | Card | Line | Raw | FileBytes
 
 /** A list of the API, which is fetched and printed page by page. */
 export interface Listing {
@@ -45,7 +45,7 @@ export interface PrintOptions extends PageOptions {
 
 /** Prints the result of a verb. */
 export async function printAnswer(
-  answer: Answer,
+  answer: Result,
   client: AdminClient,
   terminal: Terminal,
   options: PrintOptions,

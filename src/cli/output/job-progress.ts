@@ -1,3 +1,4 @@
+import type { Item } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { type AdminClient, apiPath } from '../remote/admin-client.ts'
 import type { Card } from './answer.ts'
@@ -5,16 +6,7 @@ import { readEvents } from './event-stream.ts'
 import { type Field, field, formatBytes, formatCount, formatRelativeTime, formatText } from './format.ts'
 import type { Terminal } from './terminal.ts'
 
-/** A job as the API shows it. */
-export interface Job {
-  id: string
-  kind: string
-  state: string
-  progress: { done: number; total?: number }
-  result?: Record<string, number>
-  error?: string
-  endedAt?: string
-}
+export type Job = Item<'jobs'>
 
 /** The shortest time between two lines of progress. */
 const LINE_MILLISECONDS_MIN = 1000

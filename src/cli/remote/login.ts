@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import { resolve } from 'node:path'
+import type { Answer } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { readLine, readPasswords } from '../input/password-input.ts'
 import { sanitize } from '../output/terminal.ts'
@@ -45,7 +46,7 @@ async function signInAt(server: URL, options: LoginOptions): Promise<SignIn> {
   await accountOf(server, options, { basic })
   const client = adminClient(await open(server, options, { basic }))
   const request = { name: `cay login on ${hostname()}`.slice(0, 64) }
-  const created = await client.request<{ id: string; secret: string }>(
+  const created = await client.request<Answer<'accounts/:account/tokens', 'post'>>(
     'POST',
     `${apiPath('accounts', account)}/tokens`,
     request,
@@ -56,7 +57,7 @@ async function signInAt(server: URL, options: LoginOptions): Promise<SignIn> {
 /** Returns the account that the credentials belong to. Throws a CommandError if the server does not accept them. */
 async function accountOf(server: URL, options: LoginOptions, credentials: Credentials): Promise<string> {
   const client = adminClient(await open(server, options, credentials))
-  const { account } = await client.request<{ account?: string }>('GET', '/caller')
+  const { account } = await client.request<Answer<'caller'>>('GET', '/caller')
   if (account !== undefined) return account
   throw new CommandError(`${server.origin} needs no sign-in: its access is open`)
 }

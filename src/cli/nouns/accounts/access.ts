@@ -1,4 +1,5 @@
 import { matchesPattern, parseRepositoryPattern } from '../../../domain/repository-pattern.ts'
+import type { Answer, Item } from '../../../http/admin/answers.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import type { Card } from '../../output/answer.ts'
 import { field } from '../../output/format.ts'
@@ -27,7 +28,7 @@ export const access: Noun = {
         const query = { account: account === 'anonymous' ? undefined : account, repository }
         const credentialId = options.with && (await findToken(client, account, options.with))
         const path = withQuery('/access', { ...query, credentialId })
-        const value = await client.request<Explained>('GET', path)
+        const value = await client.request<Answer<'access'>>('GET', path)
         const may = value.actions.length === 0 ? 'nothing' : value.actions.join(', ')
         const disabled = value.disabled ? ' (the account is disabled)' : ''
         return {
@@ -57,16 +58,10 @@ export const access: Noun = {
   },
 }
 
-interface Grant {
-  subject: string
-  pattern: string
-  role: string
-}
-
 /** Returns who has a role in a repository: by a grant, by owning its namespace, or as a server admin. */
 async function whoHasAccess(client: AdminClient, repository: string): Promise<Card> {
-  const grants = await allOf<Grant>(client, '/grants')
-  const users = await allOf<{ name: string; admin: boolean }>(client, '/users')
+  const grants = await allOf<Item<'grants'>>(client, '/grants')
+  const users = await allOf<Item<'users'>>(client, '/users')
   const name = parseRepositoryName(repository)
   const granted = grants.filter(({ pattern }) => matchesPattern(parseRepositoryPattern(pattern), name))
   const limits = new Map<string, string>()
@@ -103,16 +98,8 @@ function isRobot(subject: string): boolean {
 /** Returns in words that a robot can do less than it is granted, because its owner can; empty if it can do that. */
 async function limitOf(client: AdminClient, account: string, repository: string): Promise<string> {
   const path = withQuery('/access', { account, repository })
-  const { actions, reasons, limits } = await client.request<Explained>('GET', path)
+  const { actions, reasons, limits } = await client.request<Answer<'access'>>('GET', path)
   if (reasons.every((reason) => reason.actions.every((action) => actions.includes(action)))) return ''
   const owner = limits.find(({ source }) => source === 'owner')
   return `, but ${owner ? `its owner ${owner.name}` : 'the robot'} can ${actions.length === 0 ? 'do nothing' : `only ${actions.join(', ')}`} there`
-}
-
-/** What an account can do, and why. */
-interface Explained {
-  actions: string[]
-  disabled: boolean
-  reasons: { actions: string[] }[]
-  limits: { source: string; name: string }[]
 }

@@ -1,3 +1,4 @@
+import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { field, formatTime } from '../../output/format.ts'
 import { type AdminClient, withQuery } from '../../remote/admin-client.ts'
@@ -55,7 +56,7 @@ export const grants: Noun = {
 const ROLES = ['reader', 'writer', 'admin']
 
 /** What each role allows. */
-const ACTIONS: Readonly<Record<string, readonly string[]>> = {
+const ACTIONS: Readonly<Record<string, Answer<'access'>['actions']>> = {
   reader: ['pull'],
   writer: ['pull', 'push'],
   admin: ['pull', 'push', 'delete'],
@@ -72,6 +73,6 @@ async function missingOfOwner(
   if (robot === undefined) return []
   const repository = pattern.replaceAll(/\*+/g, 'x')
   const path = withQuery('/access', { account: owner, repository })
-  const { actions } = await client.request<{ actions: string[] }>('GET', path)
+  const { actions } = await client.request<Answer<'access'>>('GET', path)
   return (ACTIONS[role] ?? []).filter((action) => !actions.includes(action))
 }

@@ -1,3 +1,4 @@
+import type { Answer } from '../../../http/admin/answers.ts'
 import { field } from '../../output/format.ts'
 import { apiPath } from '../../remote/admin-client.ts'
 import { change, create, lists, plural, shows } from '../../remote/requests.ts'
@@ -23,7 +24,7 @@ export const groups: Noun = {
       summary: 'Permanently delete a group and its grants',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
-        const { members } = await client.request<{ members: string[] }>('GET', apiPath('groups', name))
+        const { members } = await client.request<Answer<'groups/:name'>>('GET', apiPath('groups', name))
         await confirm(
           `permanently deletes the group ${name} (${plural(members.length, 'member')}) and its grants`,
         )

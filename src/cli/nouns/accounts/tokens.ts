@@ -1,3 +1,4 @@
+import type { Answer, Item } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { parseDays } from '../../input/units.ts'
 import type { Line } from '../../output/answer.ts'
@@ -72,7 +73,7 @@ export async function newToken(
   report: string,
 ): Promise<Line> {
   const path = `${apiPath('accounts', account)}/tokens`
-  const value = await client.request<{ secret: string }>('POST', path, request)
+  const value = await client.request<Answer<'accounts/:account/tokens', 'post'>>('POST', path, request)
   return { value, line: `${report}: ${value.secret}` }
 }
 
@@ -88,7 +89,7 @@ export function tokenSettings({ expires, scope }: Readonly<Record<string, string
 export async function findToken(client: AdminClient, account: string, token: string): Promise<string> {
   const ids: string[] = []
   for await (const page of pagesOf(client, `${apiPath('accounts', account)}/tokens`)) {
-    for (const { id, name } of page.items as { id: string; name: string }[]) {
+    for (const { id, name } of page.items as Item<'accounts/:account/tokens'>[]) {
       if (id === token) return id
       if (name === token) ids.push(id)
     }

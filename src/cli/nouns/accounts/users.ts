@@ -1,3 +1,4 @@
+import type { Answer, Item } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { importUsers } from '../../input/htpasswd.ts'
 import { readChange, readNewPassword } from '../../input/password-input.ts'
@@ -95,15 +96,15 @@ const GROUPS_MAX = 200
 /** Returns what `cay user show` adds for a server admin: the groups of an account, and its grants. */
 async function memberships(client: AdminClient, name: string, lines: Card['lines']): Promise<Partial<Card>> {
   try {
-    const groups = (await allOf<{ name: string }>(client, '/groups'))
+    const groups = (await allOf<Item<'groups'>>(client, '/groups'))
       .slice(0, GROUPS_MAX)
       .map((group) => group.name)
     const members = await Promise.all(
-      groups.map((group) => client.request<{ members: string[] }>('GET', apiPath('groups', group))),
+      groups.map((group) => client.request<Answer<'groups/:name'>>('GET', apiPath('groups', group))),
     )
     const own = groups.filter((_, at) => members[at]?.members.includes(name))
     const subjects = [name, ...own.map((group) => `group:${group}`)]
-    const grants = await allOf<{ subject: string }>(client, '/grants')
+    const grants = await allOf<Item<'grants'>>(client, '/grants')
     return {
       lines: [...lines, field('Groups', '', () => own.join(', '))],
       tables: [

@@ -1,3 +1,4 @@
+import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { type Format, field, formatCount, formatRelativeTime, formatTime } from '../../output/format.ts'
 import { sanitize } from '../../output/terminal.ts'
@@ -12,23 +13,16 @@ import {
   settingsOf,
 } from './upstream-settings.ts'
 
-/** The result of a check. */
-interface Check {
-  reachable: boolean
-  durationMilliseconds: number
-  message: string
-}
-
 /** Formats the latest check of an upstream: `ok 3 minutes ago`, `failed 3 minutes ago`, or `-` without one. */
 const formatShortCheck: Format = (upstream, terminal) => {
-  const { lastCheck } = upstream as { lastCheck?: Check & { at: string } }
+  const { lastCheck } = upstream as Answer<'upstreams/:name'>
   if (lastCheck === undefined) return '-'
   return `${lastCheck.reachable ? 'ok' : 'failed'} ${formatTime(lastCheck.at, terminal)}`
 }
 
 /** Formats a check with its time and, if it failed, the reason. */
 const formatCheck: Format = (check, terminal) => {
-  const { at, reachable, message } = check as Check & { at: string }
+  const { at, reachable, message } = check as NonNullable<Answer<'upstreams/:name'>['lastCheck']>
   return `${reachable ? 'ok' : 'failed'} ${formatRelativeTime(at, terminal)}${reachable ? '' : `: ${sanitize(message)}`}`
 }
 
@@ -82,7 +76,7 @@ export const upstreams: Noun = {
       options: [...SETTING_OPTIONS, ...SECRET_OPTIONS],
       run: async ({ client, args: [name = ''], options }) => {
         const path = apiPath('upstreams', name)
-        const { value, ifSame } = await readToDestroy<{ settings?: object }>(client, path)
+        const { value, ifSame } = await readToDestroy<Answer<'upstreams/:name'>>(client, path)
         const changes = { ...(await settingsOf(options)), ...(await readSecrets(name, options)) }
         if (Object.keys(changes).length === 0)
           throw new CommandError(
@@ -115,7 +109,7 @@ export const upstreams: Noun = {
       summary: 'Check whether an upstream is reachable and accepts the credentials',
       run: async ({ client, args: [name = ''] }) => {
         const path = `${apiPath('upstreams', name)}/check`
-        const value = await client.request<Check>('POST', path)
+        const value = await client.request<Answer<'upstreams/:name/check', 'post'>>('POST', path)
         const { reachable, durationMilliseconds, message } = value
         if (!reachable) throw new CommandError(`${name} cannot be used: ${message}`, EXIT.failed)
         return { value, line: `${message} (${durationMilliseconds} ms)` }

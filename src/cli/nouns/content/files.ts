@@ -1,6 +1,7 @@
 import { createWriteStream } from 'node:fs'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { parseReferences, resolve, wholeDigest } from '../../input/references.ts'
 import {
@@ -13,7 +14,7 @@ import {
   formatTime,
 } from '../../output/format.ts'
 import type { Terminal } from '../../output/terminal.ts'
-import { type AdminClient, apiPath, type Page, withQuery } from '../../remote/admin-client.ts'
+import { type AdminClient, apiPath, withQuery } from '../../remote/admin-client.ts'
 import type { Call, Noun, Option } from '../../verb.ts'
 
 const LAYER: Option = ['--layer <digest>', 'only this layer of the image, as it is']
@@ -102,17 +103,7 @@ export const files: Noun = {
   },
 }
 
-interface Indexed extends Page {
-  indexing?: { done: number; total?: number }
-  summary?: Summary
-}
-
-interface Summary {
-  added: number
-  changed: number
-  removed: number
-  truncated: boolean
-}
+type Changes = Answer<'repositories/:repository/manifests/:reference/files/changes'>
 
 async function listing(call: Call, query: Record<string, string | undefined>, none: string) {
   const { client, terminal } = call
@@ -136,10 +127,10 @@ async function waitForIndex(
   client: AdminClient,
   terminal: Terminal,
   list: string,
-): Promise<Summary | undefined> {
+): Promise<Changes['summary']> {
   try {
     for (;;) {
-      const { indexing, summary } = await client.request<Indexed>('GET', withQuery(list, { limit: 1 }))
+      const { indexing, summary } = await client.request<Changes>('GET', withQuery(list, { limit: 1 }))
       if (indexing === undefined) return summary
       if (terminal.hasBar) terminal.status(`reading the layers: ${progressOf(indexing)}`)
       await Bun.sleep(POLL_MS)
@@ -149,7 +140,7 @@ async function waitForIndex(
   }
 }
 
-function progressOf({ done, total }: { done: number; total?: number }): string {
+function progressOf({ done, total }: NonNullable<Changes['indexing']>): string {
   return total === undefined
     ? `${formatCount(done)} files`
     : `${Math.floor((100 * done) / Math.max(total, 1))} %`
@@ -168,7 +159,7 @@ function asList(value: unknown): string {
   return Array.isArray(value) ? value.map(formatText).join(', ') : ''
 }
 
-function sumOf(summary: Summary | undefined): string {
+function sumOf(summary: Changes['summary']): string {
   if (summary === undefined) return ''
   const { added, changed, removed, truncated } = summary
   const more = truncated ? '; there are more, which are not listed' : ''

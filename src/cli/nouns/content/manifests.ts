@@ -1,3 +1,4 @@
+import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { purgeRepository } from '../../host/purge.ts'
 import { wayBack } from '../../host/time-machine.ts'
@@ -93,7 +94,9 @@ export const manifests: Noun = {
       summary: 'Restore a deleted manifest and the tags that were deleted with it',
       run: async ({ client, args }) => {
         const named = await resolve(client, parseReferences(args)[0])
-        const value = await client.request<{ tags: string[] }>('POST', `${manifestPath(named)}/restore`)
+        const value = await client.request<
+          Answer<'repositories/:repository/manifests/:reference/restore', 'post'>
+        >('POST', `${manifestPath(named)}/restore`)
         const names = value.tags.length === 0 ? '' : `: ${value.tags.join(', ')}`
         return {
           value,
@@ -121,8 +124,11 @@ export const manifests: Noun = {
       ...ONE_MANIFEST,
       summary: 'Show the referrers of a manifest (signatures, SBOMs, attestations) as a tree',
       run: async ({ client, args }) => {
-        const value = await client.request<Referrers>('GET', `${await pathOf(client, args)}/referrers`)
-        const items = value.referrers.flatMap((referrer) => flatten(referrer, 0))
+        const value = await client.request<Answer<'repositories/:repository/manifests/:reference/referrers'>>(
+          'GET',
+          `${await pathOf(client, args)}/referrers`,
+        )
+        const items = (value.referrers as Referrer[]).flatMap((referrer) => flatten(referrer, 0))
         return {
           value,
           lines: [field('Subject', 'digest'), field('Incomplete', 'truncated', formatYes)],
@@ -144,23 +150,8 @@ export const manifests: Noun = {
   },
 }
 
-/** The fields of a manifest's description that commands read. */
-export interface Manifest {
-  digest: string
-  kind: string
-  tags: string[]
-  totalBytes: number
-  layers: unknown[]
-  manifests: { platform?: unknown }[]
-  history: unknown[]
-  image?: { platform?: unknown }
-  labels: object
-  annotations: object
-}
-
-interface Referrers {
-  referrers: Referrer[]
-}
+/** What a manifest is, and its parts. */
+export type Manifest = Answer<'repositories/:repository/manifests/:reference'>
 
 interface Referrer {
   digest: string

@@ -1,15 +1,10 @@
+import type { Item } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import type { Card, Listing } from '../../output/answer.ts'
 import { type Field, field, formatCount, formatTags, formatText } from '../../output/format.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../../remote/admin-client.ts'
 
-/** How often an account pulled a tag on a day, as the API says it. */
-interface DailyPulls {
-  day: string
-  tag?: string
-  account?: string
-  pullCount: number
-}
+type DailyPulls = Item<'repositories/:repository/pulls'>
 
 /** How many rows of the API a card adds up, and how many accounts it shows. */
 const ROWS_MAX = 500

@@ -1,3 +1,4 @@
+import type { Answer } from '../../../http/admin/answers.ts'
 import { isCompanionTag } from '../../../oci/reference.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { purgeRepository } from '../../host/purge.ts'
@@ -164,13 +165,7 @@ export const repositories: Noun = {
   },
 }
 
-interface Repository {
-  tagCount: number
-  manifestCount: number
-  bytes: number
-}
-
-function getRepository(client: AdminClient, name: string): Promise<Repository> {
+function getRepository(client: AdminClient, name: string): Promise<Answer<'repositories/:repository'>> {
   return client.request('GET', apiPath('repositories', name))
 }
 
