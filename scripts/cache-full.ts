@@ -2,13 +2,14 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { runCommand } from './lib/command.ts'
+import { isDigestOf } from './lib/image.ts'
 import { imageManifest, Registry, randomBlob } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { checkDataFolder } from './soak/data-folder.ts'
 import { Random } from './soak/random.ts'
 import { SampleUpstream } from './soak/sample-upstream.ts'
-import { isDigestOf, type Sample, Samples } from './soak/samples.ts'
+import { type Sample, Samples } from './soak/samples.ts'
 
 const MiB = 1024 * 1024
 const volumeMiB = 300
@@ -137,8 +138,8 @@ async function pullImages(world: World, registry: Registry, state: { over: boole
 }
 
 async function pullImage(registry: Registry, image: number): Promise<void> {
-  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/v${image}`)
-  const { config, layers } = JSON.parse(new TextDecoder().decode(bytes)) as Record<string, Sample[]>
+  const manifest = await registry.get(`/v2/${repository}/manifests/v${image}`)
+  const { config, layers } = manifest.json<Record<string, Sample[]>>()
   for (const { digest } of [config, layers].flat() as Sample[]) await registry.pullBlob(repository, digest)
 }
 

@@ -4,14 +4,7 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from './lib/command.ts'
 import { sha256 } from './lib/image.ts'
-import {
-  type Answer,
-  imageManifest,
-  manifestMediaType,
-  Registry,
-  randomBlob,
-  sizeOf,
-} from './lib/registry.ts'
+import { type Answer, type Described, imageManifest, Registry, randomBlob, sizeOf } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 import { checkDatabase, checkDataFolder } from './soak/data-folder.ts'
@@ -146,11 +139,10 @@ async function fillDatabase(registry: Registry): Promise<number> {
   for (let bytes = manifestBytes, count = 0; count < manifestsMax; count++) {
     const note = Buffer.from(crypto.getRandomValues(new Uint8Array(bytes / 2))).toString('hex')
     const body = imageManifest(await anyBlob(registry), [], note)
-    const path = `/v2/${repository}/manifests/${sha256(body)}`
-    const answer = await registry.send('PUT', path, { body, headers: { 'content-type': manifestMediaType } })
+    const answer = await registry.putManifest(repository, sha256(body), body)
     if (answer.status === 201) continue
     expectClear(answer)
-    await registry.expect([404], 'GET', path)
+    await registry.expect([404], 'GET', `/v2/${repository}/manifests/${sha256(body)}`)
     if (bytes < 512) return count
     bytes /= 4
   }
@@ -159,9 +151,8 @@ async function fillDatabase(registry: Registry): Promise<number> {
 
 /** The config of the image that was pushed first. */
 async function anyBlob(registry: Registry) {
-  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
-  const { config }: { config: { digest: string; size: number } } = JSON.parse(new TextDecoder().decode(bytes))
-  return config
+  const manifest = await registry.get(`/v2/${repository}/manifests/before`)
+  return manifest.json<{ config: Described }>().config
 }
 
 /** Runs work while the earlier image is pulled again and again. */
@@ -183,8 +174,7 @@ async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T
 }
 
 /** Expects the response of a full disk: 507 with a message. */
-function expectClear({ status, bytes }: Answer): void {
-  const text = new TextDecoder().decode(bytes)
+function expectClear({ status, text }: Answer): void {
   if (status !== 507 || !text.includes('disk is full'))
     throw new Error(`unexpected response of a full disk: ${status} ${text}`)
 }

@@ -1,7 +1,8 @@
 import { readdirSync } from 'node:fs'
 import { cp, mkdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type FixtureContent, fixtureContent } from '../test/support/fixture-content.ts'
+import { fixtureContent } from '../test/support/fixture-content.ts'
+import { Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
@@ -15,7 +16,7 @@ export async function run([number = '']: string[]): Promise<void> {
   if (!/^\d{4}$/.test(number)) throw new Error('usage: bun scripts/main.ts fixture 0001')
   await using folder = await temporaryFolder('fixture')
   const server = await startServer({ data: folder.path })
-  const upload = await fill(`http://${server.address}`)
+  const upload = await fill(new Registry(server.address))
   await server.stop()
   const target = join(fixtures, `data-${number}`)
   await rm(target, { recursive: true, force: true })
@@ -29,25 +30,14 @@ export async function run([number = '']: string[]): Promise<void> {
 }
 
 /** Pushes all content, starts an upload, and returns its path. */
-async function fill(url: string): Promise<string> {
-  const found: FixtureContent = fixtureContent()
-  const ask = async (method: string, path: string, status: number, init: RequestInit = {}) => {
-    const response = await fetch(new URL(path, url), { method, ...init })
-    if (response.status !== status)
-      throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`)
-    return response
-  }
-  for (const { repository, digest, bytes } of found.blobs) {
-    await ask('POST', `/v2/${repository}/blobs/uploads/?digest=${digest}`, 201, { body: bytes })
-  }
-  for (const { repository, reference, type, bytes } of found.manifests) {
-    const headers = { 'content-type': type }
-    await ask('PUT', `/v2/${repository}/manifests/${reference}`, 201, { headers, body: bytes })
-  }
-  for (const path of found.deleted) await ask('DELETE', path, 202)
-  const started = await ask('POST', `/v2/${found.upload.repository}/blobs/uploads/`, 202)
-  const location = started.headers.get('location') ?? ''
-  await ask('PATCH', location, 202, { body: found.upload.bytes.subarray(0, found.upload.received) })
+async function fill(registry: Registry): Promise<string> {
+  const { blobs, manifests, deleted, upload } = fixtureContent()
+  for (const { repository, digest, bytes } of blobs) await registry.postBlob(repository, bytes, digest)
+  for (const { repository, reference, type, bytes } of manifests)
+    await registry.pushManifest(repository, reference, bytes, type)
+  for (const path of deleted) await registry.expect([202], 'DELETE', path)
+  const location = await registry.startUpload(upload.repository)
+  await registry.append(location, upload.bytes.subarray(0, upload.received))
   return location
 }
 

@@ -1,22 +1,21 @@
-import { deepEqual, equal, ok } from 'node:assert/strict'
-import { createHash } from 'node:crypto'
+import { deepEqual, ok } from 'node:assert/strict'
+import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { type Descriptor, isDigestOf } from '../lib/image.ts'
 import { Registry } from '../lib/registry.ts'
 
 /** The Accept header of a client that accepts every kind of manifest. */
 const accept = [
-  'application/vnd.oci.image.index.v1+json',
-  'application/vnd.oci.image.manifest.v1+json',
-  'application/vnd.docker.distribution.manifest.list.v2+json',
-  'application/vnd.docker.distribution.manifest.v2+json',
+  MEDIA_TYPE.ociIndex,
+  MEDIA_TYPE.ociManifest,
+  MEDIA_TYPE.dockerList,
+  MEDIA_TYPE.dockerManifest,
   '*/*',
 ].join(', ')
 
-const signedType = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
-
 /** The repositories of a registry, by its catalog. */
 export async function listRepositories(registry: string): Promise<string[]> {
-  const answer = await new Registry(registry).expect([200], 'GET', '/v2/_catalog')
-  return JSON.parse(text(answer.bytes)).repositories
+  const answer = await new Registry(registry).get('/v2/_catalog')
+  return answer.json<{ repositories: string[] }>().repositories
 }
 
 /** Finds each tag of a repository and its manifest, and deletes it, until none is left. */
@@ -40,27 +39,26 @@ export class Published {
   async tags(): Promise<string[]> {
     const path = `/v2/${this.repository}/tags/list`
     const answer = await this.#registry.expect([200, 404], 'GET', path)
-    return answer.status === 404 ? [] : JSON.parse(text(answer.bytes)).tags
+    return answer.status === 404 ? [] : answer.json<{ tags: string[] }>().tags
   }
 
   /** Returns a manifest and its digest, which must match the bytes. */
   async manifest(reference: string) {
     const path = `/v2/${this.repository}/manifests/${reference}`
-    const { bytes, headers } = await this.#registry.expect([200], 'GET', path, { headers: { accept } })
-    const digest = headers.get('docker-content-digest') ?? ''
-    const mediaType = headers.get('content-type')
+    const answer = await this.#registry.get(path, { accept })
+    const digest = answer.headers.get('docker-content-digest') ?? ''
+    const mediaType = answer.headers.get('content-type')
     // The digest of a signed manifest is that of its signed part.
-    const [algorithm = ''] = digest.split(':')
-    const found = createHash(algorithm).update(bytes).digest('hex')
-    if (mediaType !== signedType) equal(digest, `${algorithm}:${found}`)
-    return { digest, bytes, mediaType, json: JSON.parse(text(bytes)) }
+    const isSame = mediaType === MEDIA_TYPE.dockerSchema1Signed || isDigestOf(digest, answer.bytes)
+    ok(isSame, `${path} has other bytes than ${digest}`)
+    return { digest, bytes: answer.bytes, mediaType, json: JSON.parse(answer.text) }
   }
 
   /** The manifests that refer to one, of one artifact type or of all. */
-  async referrers(digest: string, type?: string): Promise<{ digest: string; artifactType?: string }[]> {
+  async referrers(digest: string, type?: string): Promise<Descriptor[]> {
     const filter = type === undefined ? '' : `?artifactType=${encodeURIComponent(type)}`
     const path = `/v2/${this.repository}/referrers/${digest}${filter}`
-    return JSON.parse(text((await this.#registry.expect([200], 'GET', path)).bytes)).manifests
+    return (await this.#registry.get(path)).json<{ manifests: Descriptor[] }>().manifests
   }
 
   /** A blob, or its bytes from `first` to `last`. */
@@ -94,8 +92,4 @@ export class Published {
     const tags = await this.tags()
     for (const reference of references) ok(!tags.includes(reference), `${reference} is listed`)
   }
-}
-
-function text(bytes: Uint8Array): string {
-  return new TextDecoder().decode(bytes)
 }

@@ -2,8 +2,8 @@ import { equal } from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
+import { locationOf, manifestMediaType, Registry } from '../lib/registry.ts'
 
-const manifestType = 'application/vnd.oci.image.manifest.v1+json'
 const transferSecondsMax = 300
 
 /** A file as a manifest names it. */
@@ -25,61 +25,63 @@ export async function describeFile(path: string): Promise<FileDescriptor> {
  * exactly the status and the headers that it reads.
  */
 export class Replay {
-  readonly #base: string
+  readonly #registry: Registry
+  readonly #repository: string
 
   constructor(registry: string, repository: string) {
-    this.#base = `http://${registry}/v2/${repository}`
+    this.#registry = new Registry(registry)
+    this.#repository = repository
   }
 
   /** oras-go, ModelPack's and KitOps' library: a blob by POST and one PUT, unless it is there. */
   async pushByPut(file: FileDescriptor): Promise<void> {
     if (await this.#exists(file)) return
-    await this.#put(await this.#start(), file, Bun.file(file.path))
+    await this.#close(await this.#registry.startUpload(this.#repository), file, bytesOf(file))
   }
 
   /** go-containerregistry, Singularity's library: a blob by POST, one PATCH with all of it, and an empty PUT. */
   async pushByPatch(file: FileDescriptor): Promise<void> {
     if (await this.#exists(file)) return
-    const patched = await this.#send(202, 'PATCH', await this.#start(), { body: Bun.file(file.path) })
-    await this.#put(locationOf(patched), file)
+    const location = await this.#registry.startUpload(this.#repository)
+    const patched = await this.#registry.expect([202], 'PATCH', location, { body: bytesOf(file) })
+    await this.#close(locationOf(patched), file)
   }
 
   /** KitOps' own for large blobs: by POST, a PATCH with its Content-Range for each chunk, and an empty PUT. */
   async pushInChunks(file: FileDescriptor, chunkBytes: number): Promise<void> {
     if (await this.#exists(file)) return
-    let location = await this.#start()
+    let location = await this.#registry.startUpload(this.#repository)
     for (let first = 0; first < file.size; first += chunkBytes) {
       const end = Math.min(first + chunkBytes, file.size)
       const headers = { 'content-range': `${first}-${end - 1}` }
-      const body = Bun.file(file.path).slice(first, end)
-      const answer = await this.#send(202, 'PATCH', location, { headers, body })
+      const body = bytesOf(file, first, end)
+      const answer = await this.#registry.expect([202], 'PATCH', location, { headers, body })
       equal(answer.headers.get('range'), `0-${end - 1}`)
       location = locationOf(answer)
     }
-    await this.#put(location, file)
+    await this.#close(location, file)
   }
 
   /** Pushes a manifest by its digest, if it is not there, and then fetches it to push it again by its tag. */
   async pushManifestThenTag(bytes: Uint8Array, digest: string, tag: string): Promise<void> {
-    const path = `${this.#base}/manifests/${digest}`
-    await this.#send(404, 'HEAD', path, { headers: { accept: manifestType } })
+    const path = `/v2/${this.#repository}/manifests/${digest}`
+    const headers = { accept: manifestMediaType }
+    await this.#registry.expect([404], 'HEAD', path, { headers })
     await this.pushManifest(bytes, digest)
-    const fetched = await this.#send(200, 'GET', path, { headers: { accept: manifestType } })
-    equal(fetched.headers.get('content-type'), manifestType)
+    const fetched = await this.#registry.get(path, headers)
+    equal(fetched.headers.get('content-type'), manifestMediaType)
     equal(Number(fetched.headers.get('content-length')), bytes.length)
-    await this.pushManifest(await fetched.bytes(), tag)
+    await this.pushManifest(fetched.bytes, tag)
   }
 
   async pushManifest(body: Uint8Array, reference: string): Promise<void> {
-    const headers = { 'content-type': manifestType }
-    await this.#send(201, 'PUT', `${this.#base}/manifests/${reference}`, { headers, body })
+    await this.#registry.pushManifest(this.#repository, reference, body)
   }
 
   /** Pulls a blob, interrupts and resumes the download, and returns the digest of the bytes. */
   async pullInTwo(file: FileDescriptor, firstBytes: number): Promise<string> {
     const hash = createHash('sha256')
-    const path = `${this.#base}/blobs/${file.digest}`
-    const begun = await this.#send(200, 'GET', path)
+    const begun = await this.#download(200, file)
     equal(begun.headers.get('accept-ranges'), 'bytes')
     equal(Number(begun.headers.get('content-length')), file.size)
     let taken = 0
@@ -89,52 +91,38 @@ export class Replay {
       taken += part.length
       if (taken === firstBytes) break
     }
-    const headers = { range: `bytes=${taken}-${file.size - 1}` }
-    const rest = await this.#send(206, 'GET', path, { headers })
+    const rest = await this.#download(206, file, { range: `bytes=${taken}-${file.size - 1}` })
     for await (const chunk of rest.body ?? []) hash.update(chunk)
     return `sha256:${hash.digest('hex')}`
   }
 
   async #exists({ digest, size }: FileDescriptor): Promise<boolean> {
-    const answer = await fetch(`${this.#base}/blobs/${digest}`, { method: 'HEAD' })
+    const path = `/v2/${this.#repository}/blobs/${digest}`
+    const answer = await this.#registry.expect([200, 404], 'HEAD', path)
     if (answer.status === 404) return false
-    equal(answer.status, 200)
     equal(Number(answer.headers.get('content-length')), size)
     return true
   }
 
-  async #start(): Promise<string> {
-    return locationOf(await this.#send(202, 'POST', `${this.#base}/blobs/uploads/`))
+  async #close(location: string, { digest }: FileDescriptor, body?: Blob): Promise<void> {
+    locationOf(await this.#registry.closeUpload(location, digest, body))
   }
 
-  async #put(location: string, { digest }: FileDescriptor, body?: Blob): Promise<void> {
-    const url = new URL(location)
-    url.searchParams.set('digest', digest)
-    locationOf(await this.#send(201, 'PUT', url.href, body === undefined ? {} : { body }))
-  }
-
-  async #send(
-    status: number,
-    method: string,
-    url: string,
-    { headers, body }: RequestInit = {},
-  ): Promise<Response> {
-    const type = body instanceof Blob ? { 'content-type': 'application/octet-stream' } : {}
-    const init = {
-      method,
-      headers: { ...type, ...headers },
-      signal: AbortSignal.timeout(transferSecondsMax * 1000),
-    }
-    const answer = await fetch(url, body ? { ...init, body } : init)
-    if (answer.status !== status)
-      throw new Error(`${method} ${url}: ${answer.status}, not ${status}: ${await answer.text()}`)
+  /** Requests a blob that is too large for memory. */
+  async #download(status: number, { digest }: FileDescriptor, headers = {}): Promise<Response> {
+    const url = `http://${this.#registry.address}/v2/${this.#repository}/blobs/${digest}`
+    const answer = await fetch(url, { headers, signal: AbortSignal.timeout(transferSecondsMax * 1000) })
+    equal(answer.status, status)
     return answer
   }
 }
 
-/** Returns the Location of a response, relative to the request. */
-function locationOf({ headers, url }: Response): string {
-  const location = headers.get('location')
-  if (location === null) throw new Error(`the response of ${url} has no Location`)
-  return new URL(location, url).href
+/** Returns the descriptor of a file. */
+export function describe({ digest, size }: FileDescriptor, mediaType: string) {
+  return { mediaType, digest, size }
+}
+
+/** A part of a file as the body of a request. */
+function bytesOf({ path, size }: FileDescriptor, first = 0, end = size): Blob {
+  return Bun.file(path).slice(first, end, 'application/octet-stream')
 }

@@ -1,6 +1,8 @@
 import { deepEqual, equal, match, ok } from 'node:assert/strict'
-import { ask, expectStatus, pushSample } from '../formats/registry-http.ts'
+import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
+import { ask, expectStatus } from '../formats/registry-http.ts'
 import { type Format, makeSamples, mediaTypes, type Sample } from '../formats/samples.ts'
+import { Registry } from '../lib/registry.ts'
 import type { Cases, Registries } from './registries.ts'
 
 interface V1 {
@@ -17,17 +19,16 @@ interface Converted {
   [field: string]: unknown
 }
 
-const emptyLayer = 'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'
-
 /** How images are converted for clients that read only schema 1. */
 export async function conversion({ cay, peer }: Registries): Promise<Cases> {
   const repository = 'conversion'
   const samples = await makeSamples(repository, 'any')
   const { schema2, list, oci, index } = samples
   for (const sample of [schema2, list]) {
-    await Promise.all([cay, peer].map((address) => pushSample(address, repository, sample, sample.format)))
+    for (const address of [cay, peer])
+      await new Registry(address).pushContent(repository, sample.format, sample)
   }
-  for (const sample of [oci, index]) await pushSample(cay, repository, sample, sample.format)
+  for (const sample of [oci, index]) await new Registry(cay).pushContent(repository, sample.format, sample)
   const pull = (address: string, tag: Format) => convert(address, repository, tag)
   return {
     'schema 2 is converted as docker-registry does': async () =>
@@ -79,7 +80,7 @@ function inOrder(document: Converted, sample: Sample): void {
   const { layers, config: named } = JSON.parse(sample.manifest.toString())
   const digests: string[] = layers.map(({ digest }: { digest: string }) => digest)
   const [first = '', second = '', third = ''] = digests
-  deepEqual(blobs, [emptyLayer, third, second, emptyLayer, first])
+  deepEqual(blobs, [EMPTY_LAYER.digest, third, second, EMPTY_LAYER.digest, first])
   deepEqual(
     images.map(({ throwaway }) => throwaway === true),
     [true, false, false, true, false],

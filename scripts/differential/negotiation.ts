@@ -1,7 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
 import { parseSignedDocument, verifySignatures } from '../../src/docker/signed-document.ts'
-import { type Answer, ask, pushSample } from '../formats/registry-http.ts'
-import { type Format, makeSamples, mediaTypes, type Sample, sha256 } from '../formats/samples.ts'
+import { type Answer, ask } from '../formats/registry-http.ts'
+import { type Format, makeSamples, mediaTypes, type Sample } from '../formats/samples.ts'
+import { type Descriptor, sha256 } from '../lib/image.ts'
+import { Registry } from '../lib/registry.ts'
 import type { Cases, Registries } from './registries.ts'
 
 /** The result of a pull by tag: the pushed bytes, the amd64 image of an index, or a conversion to schema 1. */
@@ -56,80 +58,50 @@ const unsignedAsAsked: Exclude<Expected, Outcome> = {
   why: 'who reads only manifests without signatures gets one',
 }
 
+/** A manifest of Docker that can be converted. The peer converts for everybody who does not name schema 2. */
+const CONVERTIBLE: Record<Principal, Expected> = {
+  ...everyone(storedNotSchema1(namesNoSchema1)),
+  'curl: nothing': storedNotSchema1(asStored),
+  'curl: */*': storedNotSchema1(asStored),
+  'curl: application/json': storedNotSchema1(asStored),
+  'curl: application/*': storedNotSchema1(asStored),
+  'curl: text/html': storedNotSchema1(asStored),
+  'schema 1': 'schema1',
+  'schema 1 without signatures': unsignedAsAsked,
+  'schema 2': 'stored',
+  'schema 2 and lists': 'stored',
+  'containerd: all, and */*': 'stored',
+  'docker 1.9: nothing': 'schema1',
+  'docker 1.9: */*': 'schema1',
+  'docker 1.10: schema 1 and 2, lists': 'stored',
+}
+
+/** OCI content, which the peer hides from those who do not name its type. */
+const HIDDEN: Record<Principal, Expected> = {
+  ...everyone(givenNotHidden('stored')),
+  'schema 1': givenNotHidden('schema1'),
+  'schema 1 without signatures': givenNotHidden('unsigned schema1'),
+  OCI: 'stored',
+  'OCI and indexes': 'stored',
+  'containerd: all, and */*': 'stored',
+  'docker 1.9: nothing': givenNotHidden('schema1'),
+  'docker 1.9: */*': givenNotHidden('schema1'),
+  'docker 1.10: schema 1 and 2, lists': givenNotHidden('schema1'),
+}
+
 const GRID: Record<Format, Record<Principal, Expected>> = {
   schema1: { ...everyone('stored'), 'schema 1 without signatures': { ...unsignedAsAsked, peer: 'stored' } },
-  schema2: {
-    'curl: nothing': storedNotSchema1(asStored),
-    'curl: */*': storedNotSchema1(asStored),
-    'curl: application/json': storedNotSchema1(asStored),
-    'curl: application/*': storedNotSchema1(asStored),
-    'curl: text/html': storedNotSchema1(asStored),
-    'schema 1': 'schema1',
-    'schema 1 without signatures': unsignedAsAsked,
-    'schema 2': 'stored',
-    'schema 2 and lists': 'stored',
-    lists: storedNotSchema1(namesNoSchema1),
-    OCI: storedNotSchema1(namesNoSchema1),
-    'OCI and indexes': storedNotSchema1(namesNoSchema1),
-    indexes: storedNotSchema1(namesNoSchema1),
-    'containerd: all, and */*': 'stored',
-    'docker 1.9: nothing': 'schema1',
-    'docker 1.9: */*': 'schema1',
-    'docker 1.10: schema 1 and 2, lists': 'stored',
-    'docker 1.10: nothing': storedNotSchema1(namesNoSchema1),
-  },
-  list: {
-    'curl: nothing': storedNotSchema1(asStored),
-    'curl: */*': storedNotSchema1(asStored),
-    'curl: application/json': storedNotSchema1(asStored),
-    'curl: application/*': storedNotSchema1(asStored),
-    'curl: text/html': storedNotSchema1(asStored),
-    'schema 1': 'schema1',
-    'schema 1 without signatures': unsignedAsAsked,
-    'schema 2': 'child',
-    'schema 2 and lists': 'stored',
-    lists: 'stored',
-    OCI: storedNotSchema1(namesNoSchema1),
-    'OCI and indexes': storedNotSchema1(namesNoSchema1),
-    indexes: storedNotSchema1(namesNoSchema1),
-    'containerd: all, and */*': 'stored',
-    'docker 1.9: nothing': 'schema1',
-    'docker 1.9: */*': 'schema1',
-    'docker 1.10: schema 1 and 2, lists': 'stored',
-    'docker 1.10: nothing': storedNotSchema1(namesNoSchema1),
-  },
-  oci: {
-    ...everyone(givenNotHidden('stored')),
-    'schema 1': givenNotHidden('schema1'),
-    'schema 1 without signatures': givenNotHidden('unsigned schema1'),
-    OCI: 'stored',
-    'OCI and indexes': 'stored',
-    'containerd: all, and */*': 'stored',
-    'docker 1.9: nothing': givenNotHidden('schema1'),
-    'docker 1.9: */*': givenNotHidden('schema1'),
-    'docker 1.10: schema 1 and 2, lists': givenNotHidden('schema1'),
-  },
-  index: {
-    ...everyone(givenNotHidden('stored')),
-    'schema 1': givenNotHidden('schema1'),
-    'schema 1 without signatures': givenNotHidden('unsigned schema1'),
-    OCI: givenNotHidden('child'),
-    'OCI and indexes': 'stored',
-    indexes: 'stored',
-    'containerd: all, and */*': 'stored',
-    'docker 1.9: nothing': givenNotHidden('schema1'),
-    'docker 1.9: */*': givenNotHidden('schema1'),
-    'docker 1.10: schema 1 and 2, lists': givenNotHidden('schema1'),
-  },
+  schema2: CONVERTIBLE,
+  list: { ...CONVERTIBLE, 'schema 2': 'child', lists: 'stored' },
+  oci: HIDDEN,
+  index: { ...HIDDEN, OCI: givenNotHidden('child'), indexes: 'stored' },
   artifact: {
-    ...everyone(givenNotHidden('stored')),
+    ...HIDDEN,
     'schema 1': '404',
     'schema 1 without signatures': '404',
-    OCI: 'stored',
-    'OCI and indexes': 'stored',
-    'containerd: all, and */*': 'stored',
     'docker 1.9: nothing': '404',
     'docker 1.9: */*': '404',
+    'docker 1.10: schema 1 and 2, lists': givenNotHidden('stored'),
   },
 }
 
@@ -139,7 +111,7 @@ export async function negotiation({ cay, peer }: Registries): Promise<Cases> {
   for (const format of Object.keys(GRID) as Format[]) {
     const repository = `grid/${format}`
     const { [format]: sample } = await makeSamples(repository, 'v')
-    await Promise.all([cay, peer].map((address) => pushSample(address, repository, sample, 'v')))
+    for (const address of [cay, peer]) await new Registry(address).pushContent(repository, 'v', sample)
     for (const principal of Object.keys(ASKERS) as Principal[]) {
       const expected = GRID[format][principal]
       const both = typeof expected === 'string' ? { cay: expected, peer: expected } : expected
@@ -178,9 +150,11 @@ async function outcome(
   const type = got.headers['content-type']
   if (got.status === 404) return '404'
   equal(got.status, 200, got.body.toString())
-  if (digest === sample.digest) return type === unsigned ? 'unsigned schema1' : 'stored'
-  if (sample.children.some((child) => child.digest === digest)) {
-    equal(digest, sample.children.at(-1)?.digest, 'another platform than amd64')
+  if (digest === sample.descriptor.digest) return type === unsigned ? 'unsigned schema1' : 'stored'
+  const children: Descriptor[] = JSON.parse(sample.manifest.toString()).manifests ?? []
+  const child = children.find((one) => one.digest === digest)
+  if (child !== undefined) {
+    equal(child.platform?.architecture, 'amd64')
     return 'child'
   }
   if (type === unsigned) {
@@ -209,9 +183,9 @@ async function tryHeaders(
   const isConverted = isSchema1 && sample.format !== 'schema1'
   match(got.warning ?? 'none', isConverted ? /^299 - "/ : /^none$/)
   if (isSchema1 && !isConverted) return
-  const stored = await ask(cay, 'GET', `/v2/${repository}/manifests/${sample.digest}`, headers)
+  const stored = await ask(cay, 'GET', `/v2/${repository}/manifests/${sample.descriptor.digest}`, headers)
   equal(stored.status, 200)
-  equal(stored.headers['content-type'], sample.mediaType)
+  equal(stored.headers['content-type'], sample.descriptor.mediaType)
   deepEqual(stored.body, sample.manifest)
 }
 

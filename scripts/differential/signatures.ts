@@ -1,20 +1,21 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
-import { type Answer, ask, expectStatus, pushSample, putManifest } from '../formats/registry-http.ts'
+import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
+import { type Answer, ask, expectStatus } from '../formats/registry-http.ts'
 import { makeSamples, mediaTypes, type Sample } from '../formats/samples.ts'
 import { Registry } from '../lib/registry.ts'
 import type { Cases, Registries } from './registries.ts'
 
-const emptyLayer = Buffer.from('H4sIAAAJbogA/2IYBaNgFIxYAAgAAP//Lq+17wAEAAA=', 'base64')
-const emptyDigest = 'sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4'
+const emptyLayer = Buffer.from(EMPTY_LAYER.base64, 'base64')
 
 /** Each registry accepts manifests that the other one signed, and refuses unsigned ones. */
 export async function signatures({ cay, peer }: Registries): Promise<Cases> {
   const repository = 'signatures'
   const { schema1, schema2 } = await makeSamples(repository, 'signed')
   for (const address of [cay, peer]) {
-    await pushSample(address, repository, schema2, 'converted')
-    await pushSample(address, repository, schema1, 'signed')
-    await new Registry(address).pushBlob(repository, emptyDigest, emptyLayer)
+    const registry = new Registry(address)
+    await registry.pushContent(repository, 'converted', schema2)
+    await registry.pushContent(repository, 'signed', schema1)
+    await registry.pushBlob(repository, EMPTY_LAYER.digest, emptyLayer)
   }
   const refuse = (bytes: Uint8Array, codes: RegExp) => refusedByBoth({ cay, peer }, repository, bytes, codes)
   return {
@@ -36,9 +37,9 @@ export async function signatures({ cay, peer }: Registries): Promise<Cases> {
 /** Pulls a schema 1 manifest from one registry, and pushes the same bytes to the other. */
 async function hand(repository: string, from: string, to: string, tag: string): Promise<void> {
   const pulled = await pull(from, repository, tag)
-  const pushed = await expectStatus(putManifest(to, repository, mediaTypes.schema1, pulled.body, tag), 201)
+  const pushed = await new Registry(to).pushManifest(repository, tag, pulled.body, mediaTypes.schema1)
   const digest = pulled.headers['docker-content-digest'] ?? ''
-  equal(pushed.headers['docker-content-digest'], digest)
+  equal(pushed.headers.get('docker-content-digest'), digest)
   equal((await pull(to, repository, digest)).headers['docker-content-digest'], digest)
 }
 
@@ -47,8 +48,8 @@ function pull(address: string, repository: string, reference: string): Promise<A
   return expectStatus(ask(address, 'GET', path, { accept: mediaTypes.schema1 }), 200)
 }
 
-async function asPushed(cay: string, repository: string, { digest, manifest }: Sample): Promise<void> {
-  const got = await pull(cay, repository, digest)
+async function asPushed(cay: string, repository: string, { descriptor, manifest }: Sample): Promise<void> {
+  const got = await pull(cay, repository, descriptor.digest)
   equal(got.headers['content-type'], mediaTypes.schema1)
   deepEqual(got.body, manifest)
 }
@@ -60,9 +61,15 @@ async function refusedByBoth(
   codes: RegExp,
 ): Promise<void> {
   for (const address of [peer, cay]) {
-    const got = await expectStatus(putManifest(address, repository, mediaTypes.schema1, bytes, 'signed'), 400)
-    for (const { code } of JSON.parse(got.body.toString()).errors) match(code, codes)
+    for (const code of await refusalCodes(address, repository, bytes)) match(code, codes)
   }
+}
+
+/** Pushes a schema 1 manifest that must be refused, and returns the codes of the errors. */
+async function refusalCodes(address: string, repository: string, bytes: Uint8Array): Promise<string[]> {
+  const answer = await new Registry(address).putManifest(repository, 'signed', bytes, mediaTypes.schema1)
+  equal(answer.status, 400)
+  return answer.json<{ errors: { code: string }[] }>().errors.map(({ code }) => code)
 }
 
 async function lacksLayers({ cay, peer }: Pick<Registries, 'cay' | 'peer'>): Promise<void> {
@@ -72,10 +79,8 @@ async function lacksLayers({ cay, peer }: Pick<Registries, 'cay' | 'peer'>): Pro
     JSON.parse(schema1.manifest.toString()).fsLayers.map(({ blobSum }: { blobSum: string }) => blobSum),
   )
   for (const address of [peer, cay]) {
-    await new Registry(address).pushBlob(repository, emptyDigest, emptyLayer)
-    const put = putManifest(address, repository, mediaTypes.schema1, schema1.manifest, 'signed')
-    const { body } = await expectStatus(put, 400)
-    const codes: string[] = JSON.parse(body.toString()).errors.map(({ code }: { code: string }) => code)
+    await new Registry(address).pushBlob(repository, EMPTY_LAYER.digest, emptyLayer)
+    const codes = await refusalCodes(address, repository, schema1.manifest)
     equal(codes.filter((code) => code === 'MANIFEST_BLOB_UNKNOWN').length, layers.size - 1)
   }
 }

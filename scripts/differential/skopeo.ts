@@ -1,23 +1,15 @@
 import { deepEqual, equal } from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { containersHome } from '../clients/containers/containers-home.ts'
 import { mediaTypes } from '../formats/samples.ts'
-import { runCommand } from '../lib/command.ts'
+import { readLayers, skopeoIn } from '../formats/skopeo.ts'
 import { makeImage, sha256, writeLayout } from '../lib/image.ts'
-import { bringTools } from '../toolchain/toolchain.ts'
 import type { Cases, Registries } from './registries.ts'
 
 const formats = { v2s1: 'schema1', v2s2: 'schema2', oci: 'oci' } as const
 
 /** skopeo pushes each format to one registry, and copies it to the other one and back. The layers must be the same. */
 export async function skopeo({ cay, peer, folder }: Registries): Promise<Cases> {
-  const home = join(folder, 'home')
-  await mkdir(home)
-  const { skopeo: path = '' } = await bringTools(['skopeo'])
-  const { env } = await containersHome(home)
-  const environment = { PATH: '/usr/bin:/bin', HOME: home, TMPDIR: home, ...env }
-  const run = (...args: string[]) => runCommand([path, ...args], { cwd: folder, env: environment })
+  const run = await skopeoIn(folder)
   const copy = (from: string, to: string, ...more: string[]) =>
     run('copy', '--src-tls-verify=false', '--dest-tls-verify=false', ...more, from, to)
   const image = await makeImage({ layerCount: 3, layerBytes: 100_000 })
@@ -53,15 +45,6 @@ function typeOf(manifest: string): string {
 
 /** Returns the digests of the uncompressed layers in a folder of skopeo, base first, without empty layers. */
 async function layersIn(folder: string): Promise<string[]> {
-  const manifest = JSON.parse(await Bun.file(join(folder, 'manifest.json')).text())
-  const digests: string[] = manifest.fsLayers
-    ? manifest.fsLayers.map(({ blobSum }: { blobSum: string }) => blobSum).reverse()
-    : manifest.layers.map(({ digest }: { digest: string }) => digest)
-  const contents: string[] = []
-  for (const digest of digests) {
-    const compressed = await Bun.file(join(folder, digest.replace('sha256:', ''))).bytes()
-    const bytes = Bun.gunzipSync(compressed)
-    if (bytes.some((byte) => byte !== 0)) contents.push(sha256(bytes))
-  }
-  return contents
+  const layers = (await readLayers(folder)).map((layer) => Bun.gunzipSync(layer))
+  return layers.filter((bytes) => bytes.some((byte) => byte !== 0)).map(sha256)
 }

@@ -1,16 +1,12 @@
 import { deepEqual, equal, ok } from 'node:assert/strict'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { containersHome } from '../clients/containers/containers-home.ts'
 import { applyLayers, type FileSystem } from '../formats/file-system.ts'
-import { pushSample } from '../formats/registry-http.ts'
 import { imageConfig, makeSamples } from '../formats/samples.ts'
+import { readLayers, skopeoIn } from '../formats/skopeo.ts'
 import { CaseReport } from '../lib/cases.ts'
-import { runCommand } from '../lib/command.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { bringTools } from '../toolchain/toolchain.ts'
 import { type Proof, V1Client } from './client.ts'
 
 const password = 'correct-horse'
@@ -60,17 +56,16 @@ export async function run(): Promise<void> {
 
 /** Pushes an image in each format and a public one, and adds an account that can pull them. */
 async function fill(address: string): Promise<void> {
-  const admin = `admin:${password}@${address}`
-  const registry = new Registry(admin)
+  const registry = new Registry(`admin:${password}@${address}`)
   await registry.api('PUT', '/users/reader', { password })
   await registry.api('PUT', '/grants', { subject: 'reader', pattern: 'private/**', role: 'reader' })
   await registry.api('PUT', '/grants', { subject: 'anonymous', pattern: 'public/**', role: 'reader' })
   for (const format of formats) {
     const { [format]: sample } = await makeSamples(`private/${format}`, 'v')
-    await pushSample(admin, `private/${format}`, sample, 'v')
+    await registry.pushContent(`private/${format}`, 'v', sample)
   }
   const { oci } = await makeSamples('public/oci', 'v')
-  await pushSample(admin, 'public/oci', oci, 'v')
+  await registry.pushContent('public/oci', 'v', oci)
 }
 
 /** Pulls by V1, and returns the ids. */
@@ -84,23 +79,13 @@ async function compare(client: V1Client, repository: string, expected: FileSyste
 
 /** Pulls with skopeo, and applies the layers. */
 async function skopeoPull(address: string, folder: string) {
-  const home = join(folder, 'home')
-  await mkdir(home)
-  const { skopeo = '' } = await bringTools(['skopeo'])
-  const { env } = await containersHome(home)
-  const environment = { PATH: '/usr/bin:/bin', HOME: home, TMPDIR: home, ...env }
+  const skopeo = await skopeoIn(folder)
   return async (repository: string, tag: string): Promise<FileSystem> => {
     const to = join(folder, repository.replace('/', '-'))
-    const from = `docker://${address}/${repository}:${tag}`
     const options = ['--src-tls-verify=false', '--src-creds', `admin:${password}`]
     const platform = ['--override-os', 'linux', '--override-arch', 'amd64']
-    await runCommand([skopeo, ...platform, 'copy', ...options, from, `dir:${to}`], { env: environment })
-    const manifest = JSON.parse(await Bun.file(join(to, 'manifest.json')).text())
-    const digests: string[] = manifest.fsLayers
-      ? manifest.fsLayers.map(({ blobSum }: { blobSum: string }) => blobSum).reverse()
-      : manifest.layers.map(({ digest }: { digest: string }) => digest)
-    const read = (digest: string) => Bun.file(join(to, digest.replace('sha256:', ''))).bytes()
-    const files = await applyLayers(await Promise.all(digests.map(read)))
+    await skopeo(...platform, 'copy', ...options, `docker://${address}/${repository}:${tag}`, `dir:${to}`)
+    const files = await applyLayers(await readLayers(to))
     ok(files.size > 10)
     return files
   }

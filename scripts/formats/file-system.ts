@@ -1,6 +1,6 @@
 import { dirname } from 'node:path/posix'
 import { unpackTar } from 'modern-tar'
-import { sha256 } from './samples.ts'
+import { sha256 } from '../lib/image.ts'
 
 /** The entries of a file system by path, with their kind and content. */
 export type FileSystem = Map<string, string>

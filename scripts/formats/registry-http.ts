@@ -1,6 +1,4 @@
 import { request } from 'node:http'
-import { Registry } from '../lib/registry.ts'
-import type { Sample } from './samples.ts'
 
 /** A registry's response. The names of its headers are in lower case. */
 export interface Answer {
@@ -53,29 +51,4 @@ export async function expectStatus(answer: Promise<Answer>, ...statuses: number[
   const got = await answer
   if (statuses.includes(got.status)) return got
   throw new Error(`${got.status}, not ${statuses.join(' or ')}: ${got.body.toString()}`)
-}
-
-/** Pushes a sample: its blobs, its children by digest, and its manifest by tag. */
-export async function pushSample(
-  address: string,
-  repository: string,
-  sample: Sample,
-  tag: string,
-): Promise<void> {
-  const registry = new Registry(address)
-  for (const [digest, bytes] of sample.blobs) await registry.pushBlob(repository, digest, bytes)
-  for (const child of sample.children) await pushSample(address, repository, child, child.digest)
-  await registry.pushManifest(repository, tag, sample.manifest, sample.mediaType)
-}
-
-/** Asks for a manifest to be stored. */
-export function putManifest(
-  address: string,
-  repository: string,
-  mediaType: string,
-  bytes: Uint8Array,
-  reference: string,
-): Promise<Answer> {
-  const path = `/v2/${repository}/manifests/${reference}`
-  return ask(address, 'PUT', path, { 'content-type': mediaType }, bytes)
 }

@@ -1,19 +1,21 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { packTar, type TarEntry } from 'modern-tar'
 import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
 import { signDocument } from '../../src/docker/signed-document.ts'
 import { newSigningKey, readSigningKey } from '../../src/docker/signing-key.ts'
+import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { type Content, hex, makeIndex, packManifest, sha256 } from '../lib/image.ts'
 
 /** The format in which a manifest was pushed. */
 export type Format = 'schema1' | 'schema2' | 'list' | 'oci' | 'index' | 'artifact'
 
 export const mediaTypes = {
-  schema1: 'application/vnd.docker.distribution.manifest.v1+prettyjws',
-  schema2: 'application/vnd.docker.distribution.manifest.v2+json',
-  list: 'application/vnd.docker.distribution.manifest.list.v2+json',
-  oci: 'application/vnd.oci.image.manifest.v1+json',
-  index: 'application/vnd.oci.image.index.v1+json',
-  artifact: 'application/vnd.oci.image.manifest.v1+json',
+  schema1: MEDIA_TYPE.dockerSchema1Signed,
+  schema2: MEDIA_TYPE.dockerManifest,
+  list: MEDIA_TYPE.dockerList,
+  oci: MEDIA_TYPE.ociManifest,
+  index: MEDIA_TYPE.ociIndex,
+  artifact: MEDIA_TYPE.ociManifest,
 } as const satisfies Record<Format, string>
 
 const configTypes = {
@@ -35,15 +37,10 @@ export const imageConfig = {
   Labels: { island: 'cay <&>' },
 }
 
-/** A manifest with everything that it refers to. */
-export interface Sample {
+/** A manifest with everything that it refers to. The digest of schema 1 is that of its signed part. */
+export interface Sample extends Content {
   format: Format
-  mediaType: string
   manifest: Buffer
-  /** For schema 1: the digest of the signed part. */
-  digest: string
-  blobs: Map<string, Uint8Array>
-  children: Sample[]
 }
 
 /** The parts of an image: its layers as gzipped tar archives, base first, and its config. */
@@ -62,8 +59,8 @@ export async function makeSamples(name: string, tag: string): Promise<Record<For
     schema2: makeImage('schema2', amd64),
     oci: makeImage('oci', amd64),
     artifact: makeImage('artifact', amd64),
-    list: makeIndex('list', pick('schema2')),
-    index: makeIndex('index', pick('oci')),
+    list: sample('list', makeIndex(pick('schema2'), mediaTypes.list)),
+    index: sample('index', makeIndex(pick('oci'))),
   }
 }
 
@@ -76,11 +73,7 @@ async function makeParts(architecture: 'amd64' | 'arm64'): Promise<Parts> {
     os: 'linux',
     created,
     author: 'Ana Núñez',
-    config: {
-      Cmd: ['/usr/bin/tool', '--greet', '岛 🏝'],
-      Env: ['PATH=/usr/bin'],
-      Labels: { island: 'cay <&>' },
-    },
+    config: imageConfig,
     rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
     history: [
       { created, created_by: 'ADD base.tar /' },
@@ -128,28 +121,11 @@ function contentOfLayers(): TarEntry[][] {
 }
 
 function makeImage(format: 'schema2' | 'oci' | 'artifact', { layers, config }: Parts): Sample {
-  const descriptor = (mediaType: string, bytes: Uint8Array) => ({
-    mediaType,
-    size: bytes.length,
-    digest: sha256(bytes),
-  })
-  const manifest = {
-    schemaVersion: 2,
-    mediaType: mediaTypes[format],
-    config: descriptor(configTypes[format], config),
-    layers: layers.map((layer) => descriptor(layerTypes[format], layer)),
-  }
-  return sample(format, manifest, blobsOf([config, ...layers]), [])
-}
-
-function makeIndex(format: 'list' | 'index', children: Sample[]): Sample {
-  const manifests = children.map(({ mediaType, manifest, digest }, number) => ({
-    mediaType,
-    size: manifest.length,
-    digest,
-    platform: { os: 'linux', architecture: number === 0 ? 'arm64' : 'amd64' },
-  }))
-  return sample(format, { schemaVersion: 2, mediaType: mediaTypes[format], manifests }, new Map(), children)
+  const parts = layers.map((bytes) => ({ mediaType: layerTypes[format], bytes }))
+  const own = { mediaType: configTypes[format], bytes: config }
+  const { descriptor, blobs } = packManifest(own, parts, { mediaType: mediaTypes[format] })
+  const { architecture } = JSON.parse(config.toString())
+  return sample(format, { descriptor: { ...descriptor, platform: { os: 'linux', architecture } }, blobs })
 }
 
 /** Docker schema 1 as Docker 1.9 wrote it: a layer for each step, the leaf first. */
@@ -159,7 +135,7 @@ function makeSchema1({ layers, config }: Parts, name: string, tag: string): Samp
   const unused = [...layers]
   const steps: { blob: Buffer; v1: Record<string, unknown> }[] = []
   for (const [number, step] of history.entries()) {
-    const id = sha256(Buffer.from(`${name} ${number} ${config}`)).slice('sha256:'.length)
+    const id = hex(`${name} ${number} ${config}`)
     const parent = steps.at(-1)?.v1.id
     const v1 = {
       id,
@@ -184,28 +160,12 @@ function makeSchema1({ layers, config }: Parts, name: string, tag: string): Samp
     history: steps.map(({ v1 }) => ({ v1Compatibility: JSON.stringify(v1) })),
   }
   const bytes = Buffer.from(JSON.stringify(payload, undefined, 3))
-  const signed = Buffer.from(signDocument(bytes, readSigningKey(newSigningKey()), 0))
-  const blobs = blobsOf([empty, ...layers])
-  return {
-    format: 'schema1',
-    mediaType: mediaTypes.schema1,
-    manifest: signed,
-    digest: sha256(bytes),
-    blobs,
-    children: [],
-  }
+  const signed = signDocument(bytes, readSigningKey(newSigningKey()), 0)
+  const descriptor = { mediaType: mediaTypes.schema1, digest: sha256(bytes), size: signed.length }
+  const blobs = new Map<string, Uint8Array>([empty, ...layers].map((blob) => [sha256(blob), blob]))
+  return sample('schema1', { descriptor, blobs: blobs.set(descriptor.digest, signed) })
 }
 
-function sample(format: Format, document: object, blobs: Sample['blobs'], children: Sample[]): Sample {
-  const manifest = Buffer.from(JSON.stringify(document))
-  return { format, mediaType: mediaTypes[format], manifest, digest: sha256(manifest), blobs, children }
-}
-
-function blobsOf(all: Uint8Array[]): Map<string, Uint8Array> {
-  return new Map(all.map((bytes) => [sha256(bytes), bytes]))
-}
-
-/** Returns the digest of bytes, `sha256:<hex>`. */
-export function sha256(bytes: Uint8Array): string {
-  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`
+function sample(format: Format, content: Content): Sample {
+  return { ...content, format, manifest: Buffer.from(content.blobs.get(content.descriptor.digest)!) }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { version } from '../../package.json'
 import { buildImage } from '../image.ts'
 import { runCommand } from '../lib/command.ts'
+import type { Descriptor } from '../lib/image.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { compileReleased } from '../packaging/executables.ts'
@@ -42,15 +43,12 @@ async function copyWithReferrers({ layout }: TrialContext): Promise<void> {
     name,
   ])
   const registry = new Registry(server.address)
-  const index = await readJson(registry, `/v2/cay/cay/manifests/${version}`)
-  equal(index.manifests.length, 2)
-  for (const { digest } of index.manifests) {
-    const { manifests } = await readJson(registry, `/v2/cay/cay/referrers/${digest}`)
-    const types = manifests.map((one: { artifactType: string }) => one.artifactType)
+  const get = async (path: string) =>
+    (await registry.get(`/v2/cay/cay/${path}`)).json<{ manifests: Descriptor[] }>().manifests
+  const images = await get(`manifests/${version}`)
+  equal(images.length, 2)
+  for (const { digest } of images) {
+    const types = (await get(`referrers/${digest}`)).map(({ artifactType }) => artifactType)
     deepEqual(types.sort(), ['application/vnd.cyclonedx+json', 'application/vnd.in-toto+json'])
   }
-}
-
-async function readJson(registry: Registry, path: string) {
-  return JSON.parse(new TextDecoder().decode((await registry.expect([200], 'GET', path)).bytes))
 }

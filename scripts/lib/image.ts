@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 
 export const mediaTypes = {
-  index: 'application/vnd.oci.image.index.v1+json',
-  manifest: 'application/vnd.oci.image.manifest.v1+json',
+  index: MEDIA_TYPE.ociIndex,
+  manifest: MEDIA_TYPE.ociManifest,
   config: 'application/vnd.oci.image.config.v1+json',
   layer: 'application/vnd.oci.image.layer.v1.tar+gzip',
 }
@@ -56,17 +57,53 @@ export async function makeImage(options: ImageOptions = {}): Promise<Image> {
       created_by: `COPY ${number}.bin`,
     })),
   })
-  const blobs = new Map<string, Uint8Array>()
-  const manifest = encode({
-    schemaVersion: 2,
-    mediaType: mediaTypes.manifest,
-    config: add(blobs, mediaTypes.config, config),
-    layers: layers.map((layer) =>
-      add(blobs, mediaTypes.layer, Bun.gzipSync(Buffer.from(layer), { level: 1 })),
-    ),
-  })
-  const platform = { os, architecture }
-  return { descriptor: { ...add(blobs, mediaTypes.manifest, manifest), platform }, blobs, config, layers }
+  const compressed = layers.map((layer) => Bun.gzipSync(Buffer.from(layer), { level: 1 }))
+  return { ...packImage(config, compressed, { os, architecture }), config, layers }
+}
+
+/** Returns an OCI image of a config and compressed layers. */
+export function packImage(
+  config: Uint8Array,
+  layers: Uint8Array[],
+  platform: { os: string; architecture: string },
+): Content {
+  const parts = layers.map((bytes) => ({ mediaType: mediaTypes.layer, bytes }))
+  const { descriptor, blobs } = packManifest({ mediaType: mediaTypes.config, bytes: config }, parts)
+  return { descriptor: { ...descriptor, platform }, blobs }
+}
+
+/** Returns an artifact of one document, which refers to `subject` if there is one. */
+export function packArtifact(artifactType: string, document: Part, subject?: Descriptor): Content {
+  const config = { mediaType: 'application/vnd.oci.empty.v1+json', bytes: encode({}) }
+  const { platform: _, ...plain } = subject ?? {}
+  const more = { artifactType, ...(subject && { subject: plain }) }
+  const { descriptor, blobs } = packManifest(config, [document], more)
+  return { descriptor: { ...descriptor, artifactType }, blobs }
+}
+
+/** A blob of a manifest. */
+export interface Part {
+  mediaType: string
+  bytes: Uint8Array
+}
+
+interface ManifestFields {
+  mediaType?: string
+  [field: string]: unknown
+}
+
+/** Returns a manifest of these parts, by default an OCI image manifest. `more` has its other fields. */
+export function packManifest(config: Part, layers: Part[], more: ManifestFields = {}): Content {
+  const { mediaType = mediaTypes.manifest } = more
+  const parts = { config: describe(config), layers: layers.map(describe) }
+  const own = { mediaType, bytes: encode({ schemaVersion: 2, mediaType, ...parts, ...more }) }
+  const blobs = new Map([config, ...layers, own].map(({ bytes }) => [sha256(bytes), bytes]))
+  return { descriptor: describe(own), blobs }
+}
+
+/** Returns the descriptor of a blob or a manifest. */
+export function describe({ mediaType, bytes }: Part): Descriptor {
+  return { mediaType, digest: sha256(bytes), size: bytes.length }
 }
 
 function randomFiles({ layerCount = 3, layerBytes = 2 * 1024 * 1024 }: ImageOptions) {
@@ -76,11 +113,18 @@ function randomFiles({ layerCount = 3, layerBytes = 2 * 1024 * 1024 }: ImageOpti
 }
 
 /** Creates an image index of images or of other indexes. */
-export function makeIndex(children: Content[]): Content {
-  const blobs = new Map(children.flatMap((child) => [...child.blobs]))
+export function makeIndex(children: Content[], mediaType: string = mediaTypes.index): Content {
   const manifests = children.map((child) => child.descriptor)
-  const index = encode({ schemaVersion: 2, mediaType: mediaTypes.index, manifests })
-  return { descriptor: add(blobs, mediaTypes.index, index), blobs }
+  const bytes = encode({ schemaVersion: 2, mediaType, manifests })
+  const descriptor = describe({ mediaType, bytes })
+  const blobs = new Map([...children.flatMap((child) => [...child.blobs]), [descriptor.digest, bytes]])
+  return { descriptor, blobs }
+}
+
+/** Creates an image for amd64 and one for arm64. */
+export async function makePlatforms(options: ImageOptions = {}): Promise<[Image, Image]> {
+  const make = (architecture: string) => makeImage({ ...options, architecture })
+  return await Promise.all([make('amd64'), make('arm64')])
 }
 
 /** Writes an OCI image layout with one tag, and with the referrers of its content. */
@@ -127,17 +171,17 @@ export function sha256(bytes: Uint8Array): string {
   return `sha256:${hex(bytes)}`
 }
 
-function hex(bytes: Uint8Array): string {
+/** Returns the SHA-256 of bytes, in hex. */
+export function hex(bytes: Uint8Array | string): string {
   return createHash('sha256').update(bytes).digest('hex')
+}
+
+/** Reports whether bytes match a digest of any algorithm. */
+export function isDigestOf(digest: string, bytes: Uint8Array): boolean {
+  const [algorithm = '', hash] = digest.split(':')
+  return createHash(algorithm).update(bytes).digest('hex') === hash
 }
 
 export function encode(value: unknown): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(value))
-}
-
-/** Adds bytes to the blobs, and returns their descriptor. */
-export function add(blobs: Map<string, Uint8Array>, mediaType: string, bytes: Uint8Array): Descriptor {
-  const digest = sha256(bytes)
-  blobs.set(digest, bytes)
-  return { mediaType, digest, size: bytes.length }
 }

@@ -1,18 +1,34 @@
-import { type Content, sha256 } from './image.ts'
+import { type Content, isDigestOf, mediaTypes, sha256 } from './image.ts'
 
-const requestSecondsMax = 120
+const requestSecondsMax = 300
 
-/** A registry's response. */
-export interface Answer {
-  status: number
-  headers: Headers
-  bytes: Uint8Array
+/** A registry's response, which was read to its end. */
+export class Answer {
+  readonly status: number
+  readonly headers: Headers
+  readonly bytes: Uint8Array
+
+  constructor({ status, headers }: Response, bytes: Uint8Array) {
+    this.status = status
+    this.headers = headers
+    this.bytes = bytes
+  }
+
+  get text(): string {
+    return new TextDecoder().decode(this.bytes)
+  }
+
+  json<T>(): T {
+    return JSON.parse(this.text)
+  }
 }
 
 export interface Sent {
   headers?: Record<string, string>
   /** A stream is sent without a length. */
-  body?: Uint8Array | ReadableStream<Uint8Array>
+  body?: Uint8Array | Blob | string | ReadableStream<Uint8Array>
+  /** An object to be sent as JSON instead. */
+  json?: object | undefined
 }
 
 /** A response with an unexpected status. */
@@ -20,60 +36,64 @@ class UnexpectedAnswer extends Error {
   override name = 'UnexpectedAnswer'
 }
 
-/** A minimal client of a registry: plain HTTP, without retries. */
+/** A minimal client of a registry, without retries. It trusts every certificate. */
 export class Registry {
+  /** `host:port` */
   readonly address: string
+  readonly #origin: string
   readonly #headers: Record<string, string>
 
-  /** @param address `host:port`, or `name:password@host:port` to sign in by Basic */
-  constructor(address: string) {
-    const [, credentials, host = address] = /^(.+)@(.+)$/.exec(address) ?? []
+  /**
+   * @param address `host:port`, or `name:password@host:port` to sign in by Basic; behind `https://` for TLS
+   * @param headers are sent with each request
+   */
+  constructor(address: string, headers: Record<string, string> = {}) {
+    const [, scheme = 'http://', credentials, host = ''] =
+      /^(https?:\/\/)?(?:(.+)@)?([^@]*)$/.exec(address) ?? []
     this.address = host
-    this.#headers = credentials
-      ? { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }
-      : {}
+    this.#origin = scheme + host
+    this.#headers = { ...(credentials && { authorization: `Basic ${btoa(credentials)}` }), ...headers }
   }
 
   /** Sends a request to a path or to a Location, and reads the whole response. */
-  async send(method: string, path: string, sent: Sent = {}): Promise<Answer> {
-    const response = await fetch(new URL(path, `http://${this.address}`), {
+  async send(method: string, path: string, { headers, json, body }: Sent = {}): Promise<Answer> {
+    const response = await fetch(new URL(path, this.#origin), {
       method,
-      ...sent,
-      headers: { ...this.#headers, ...sent.headers },
+      headers: { ...this.#headers, ...(json && { 'content-type': 'application/json' }), ...headers },
+      ...(json ? { body: JSON.stringify(json) } : body !== undefined && { body }),
       signal: AbortSignal.timeout(requestSecondsMax * 1000),
       decompress: false,
+      tls: { rejectUnauthorized: false },
     })
-    return { status: response.status, headers: response.headers, bytes: await response.bytes() }
+    return new Answer(response, await response.bytes())
   }
 
   /** Does the same, and expects one of these statuses. */
   async expect(statuses: number[], method: string, path: string, sent: Sent = {}): Promise<Answer> {
     const answer = await this.send(method, path, sent)
     if (statuses.includes(answer.status)) return answer
-    const text = new TextDecoder().decode(answer.bytes.subarray(0, 1000))
+    const text = answer.text.slice(0, 1000)
     throw new UnexpectedAnswer(`${method} ${path}: ${answer.status}, not ${statuses.join(' or ')}: ${text}`)
   }
 
-  /** Sends a request of the admin API. */
-  async sendJson(method: string, path: string, body?: object): Promise<Answer> {
-    if (body === undefined) return await this.send(method, path)
-    const headers = { 'content-type': 'application/json' }
-    return await this.send(method, path, { headers, body: new TextEncoder().encode(JSON.stringify(body)) })
+  /** Gets a path, which must succeed. */
+  async get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
+    return await this.expect([200], 'GET', path, { headers })
   }
 
   /** Sends a request of the admin API to a path below /api/v1, which must succeed, and returns its JSON. */
-  async api<T = unknown>(method: string, path: string, body?: object): Promise<T> {
-    const { status, bytes } = await this.sendJson(method, `/api/v1${path}`, body)
-    const text = new TextDecoder().decode(bytes)
-    if (status >= 300) throw new UnexpectedAnswer(`${method} ${path}: ${status}: ${text.slice(0, 1000)}`)
-    return (text === '' ? undefined : JSON.parse(text)) as T
+  async api<T = unknown>(method: string, path: string, json?: object): Promise<T> {
+    const answer = await this.send(method, `/api/v1${path}`, { json })
+    if (answer.status >= 300)
+      throw new UnexpectedAnswer(`${method} ${path}: ${answer.status}: ${answer.text.slice(0, 1000)}`)
+    return (answer.bytes.length === 0 ? undefined : answer.json()) as T
   }
 
   /** Runs a job to its end, and returns its id. */
   async runJob(kind: string): Promise<string> {
     const { id } = await this.api<{ id: string }>('POST', '/jobs', { kind })
     // The stream of events ends with the job.
-    await this.expect([200], 'GET', `/api/v1/jobs/${id}/events`)
+    await this.get(`/api/v1/jobs/${id}/events`)
     return id
   }
 
@@ -83,12 +103,12 @@ export class Registry {
   }
 
   /** Appends to an upload, and returns how many bytes it has. */
-  async append(location: string, body: Uint8Array | ReadableStream<Uint8Array>): Promise<number> {
+  async append(location: string, body: NonNullable<Sent['body']>): Promise<number> {
     return sizeOf(await this.expect([202], 'PATCH', location, { body }))
   }
 
   /** Closes an upload, with its last bytes if there are some. */
-  async closeUpload(location: string, digest: string, body?: Uint8Array): Promise<Answer> {
+  async closeUpload(location: string, digest: string, body?: Sent['body']): Promise<Answer> {
     const path = `${location}${location.includes('?') ? '&' : '?'}digest=${digest}`
     return await this.expect([201], 'PUT', path, body === undefined ? {} : { body })
   }
@@ -98,15 +118,28 @@ export class Registry {
     await this.closeUpload(await this.startUpload(repository), digest, bytes)
   }
 
-  /** Pushes a manifest under a tag or a digest; by default as an OCI image manifest. */
-  async pushManifest(
+  /** Pushes a blob in one request, which not every registry supports. */
+  async postBlob(repository: string, bytes: Uint8Array, digest = sha256(bytes)): Promise<void> {
+    await this.expect([201], 'POST', `/v2/${repository}/blobs/uploads/?digest=${digest}`, { body: bytes })
+  }
+
+  /** Sends a manifest, by default an OCI image manifest, under a tag or a digest. Any status is returned. */
+  async putManifest(
     repository: string,
     reference: string,
-    body: Uint8Array,
-    mediaType = manifestMediaType,
+    body: Uint8Array | string,
+    mediaType: string = manifestMediaType,
   ): Promise<Answer> {
     const headers = { 'content-type': mediaType }
-    return await this.expect([201], 'PUT', `/v2/${repository}/manifests/${reference}`, { headers, body })
+    return await this.send('PUT', `/v2/${repository}/manifests/${reference}`, { headers, body })
+  }
+
+  /** Does the same, and expects it to be stored. */
+  async pushManifest(...manifest: Parameters<Registry['putManifest']>): Promise<Answer> {
+    const answer = await this.putManifest(...manifest)
+    if (answer.status === 201) return answer
+    const [repository, reference] = manifest
+    throw new UnexpectedAnswer(`${repository}:${reference} is refused: ${answer.status} ${answer.text}`)
   }
 
   /** Pushes an image whose config and only layer are one blob of random bytes, and returns the blob's digest. */
@@ -119,8 +152,8 @@ export class Registry {
 
   /** Pulls a blob. Throws an Error if its bytes do not match the digest. */
   async pullBlob(repository: string, digest: string): Promise<void> {
-    const { bytes } = await this.expect([200], 'GET', `/v2/${repository}/blobs/${digest}`)
-    if (sha256(bytes) !== digest) throw new UnexpectedAnswer(`${digest} is served with other bytes`)
+    const { bytes } = await this.get(`/v2/${repository}/blobs/${digest}`)
+    if (!isDigestOf(digest, bytes)) throw new UnexpectedAnswer(`${digest} is served with other bytes`)
   }
 
   /** Pushes content under a tag: the blobs, and then the manifests, children first. */
@@ -157,7 +190,7 @@ export function sizeOf({ headers }: Answer): number {
   return last === '0' ? 0 : Number(last) + 1
 }
 
-export const manifestMediaType = 'application/vnd.oci.image.manifest.v1+json'
+export const manifestMediaType = mediaTypes.manifest
 
 /** Returns an OCI image manifest of blobs that were pushed earlier. */
 export function imageManifest(config: Described, layers: Described[], note: string): Uint8Array {

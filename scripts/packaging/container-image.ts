@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { description, license, version } from '../../package.json'
 import { commit } from '../lib/bundle.ts'
-import { add, type Content, type Descriptor, encode, mediaTypes, sha256 } from '../lib/image.ts'
+import { type Content, type Descriptor, encode, packArtifact, packImage, sha256 } from '../lib/image.ts'
 import { licenseText } from './components.ts'
 import { type DebianPackage, debianBase } from './debian-base.ts'
 import { releaseFolder } from './executables.ts'
@@ -51,7 +51,6 @@ const account: Entry[] = [
 
 function imageOf({ architecture }: Platform, layers: Uint8Array[], seconds: number): Content {
   const created = new Date(seconds * 1000).toISOString()
-  const blobs = new Map<string, Uint8Array>()
   const config = encode({
     created,
     architecture,
@@ -83,33 +82,15 @@ function imageOf({ architecture }: Platform, layers: Uint8Array[], seconds: numb
     rootfs: { type: 'layers', diff_ids: layers.map(sha256) },
     history: ['Debian packages', 'cay'].map((created_by) => ({ created, created_by })),
   })
-  const manifest = encode({
-    schemaVersion: 2,
-    mediaType: mediaTypes.manifest,
-    config: add(blobs, mediaTypes.config, config),
-    layers: layers.map((layer) => add(blobs, mediaTypes.layer, Bun.gzipSync(Buffer.from(layer)))),
-  })
-  const descriptor = add(blobs, mediaTypes.manifest, manifest)
-  return { descriptor: { ...descriptor, platform: { os: 'linux', architecture } }, blobs }
+  const compressed = layers.map((layer) => Bun.gzipSync(Buffer.from(layer)))
+  return packImage(config, compressed, { os: 'linux', architecture })
 }
 
-async function describe(subject: Descriptor, packages: DebianPackage[], seconds: number): Promise<Content[]> {
+async function describe(image: Descriptor, packages: DebianPackage[], seconds: number): Promise<Content[]> {
+  const document = (mediaType: string, text: string) =>
+    packArtifact(mediaType, { mediaType, bytes: new TextEncoder().encode(text) }, image)
   return [
-    referrer(subject, sbomMediaType, await sbomOf(seconds, packages)),
-    referrer(subject, provenanceMediaType, provenanceOf(subject.digest, packages)),
+    document(sbomMediaType, await sbomOf(seconds, packages)),
+    document(provenanceMediaType, provenanceOf(image.digest, packages)),
   ]
-}
-
-/** Returns an artifact of one document that refers to an image. */
-function referrer({ mediaType, digest, size }: Descriptor, artifactType: string, text: string): Content {
-  const blobs = new Map<string, Uint8Array>()
-  const manifest = encode({
-    schemaVersion: 2,
-    mediaType: mediaTypes.manifest,
-    artifactType,
-    config: add(blobs, 'application/vnd.oci.empty.v1+json', encode({})),
-    layers: [add(blobs, artifactType, new TextEncoder().encode(text))],
-    subject: { mediaType, digest, size },
-  })
-  return { descriptor: { ...add(blobs, mediaTypes.manifest, manifest), artifactType }, blobs }
 }

@@ -1,7 +1,7 @@
-import { sha256 } from '../lib/image.ts'
+import { isDigestOf, sha256 } from '../lib/image.ts'
 import { type Answer, imageManifest } from '../lib/registry.ts'
 import type { Random } from './random.ts'
-import { isDigestOf, type Sample, type Samples } from './samples.ts'
+import type { Sample, Samples } from './samples.ts'
 import type { Client, Deck } from './trial.ts'
 
 /** An image that can be pushed again and again: always the same bytes. */
@@ -56,17 +56,17 @@ async function push(client: SoakClient, repository: string): Promise<void> {
     if ((await registry.expect([200, 404], 'HEAD', path)).status === 404)
       await bring(client, repository, blob)
   }
-  const headers = { 'content-type': 'application/vnd.oci.image.manifest.v1+json' }
-  const target = `/v2/${repository}/manifests/${tag}`
   const before = client.tags.get(tag)
-  const answer = await registry.expect([201, 400], 'PUT', target, { headers, body: image.manifest })
+  const answer = await registry.putManifest(repository, tag, image.manifest)
   if (answer.status === 201) {
     if (repository !== client.repository) return
     if (before !== undefined && before !== image)
       client.lost.push({ tag, image: before, at: performance.now() })
     client.tags.set(tag, image)
-  } else if (performance.now() - began < client.times.grace * pushShare) {
-    client.faults.push(`${target} was refused, though its blobs were there just before: ${text(answer)}`)
+  } else if (answer.status !== 400 || performance.now() - began < client.times.grace * pushShare) {
+    client.faults.push(
+      `${repository}:${tag} was refused, though its blobs were there before: ${text(answer)}`,
+    )
   }
 }
 
@@ -108,7 +108,7 @@ async function restore(client: SoakClient): Promise<void> {
   const loss = client.random.pick(client.lost)
   if (loss === undefined) return
   const path = `/api/v1/repositories/${encodeURIComponent(repository)}/tags/${loss.tag}/restore`
-  const answer = await registry.sendJson('POST', path, { digest: loss.image.digest })
+  const answer = await registry.send('POST', path, { json: { digest: loss.image.digest } })
   if (answer.status === 200) {
     const before = tags.get(loss.tag)
     if (before !== undefined && before !== loss.image) {
@@ -117,7 +117,7 @@ async function restore(client: SoakClient): Promise<void> {
     tags.set(loss.tag, loss.image)
     await pull(client, repository, loss.tag, loss.image)
   } else if (answer.status >= 500 || performance.now() - loss.at < times.window * restoreShare) {
-    client.faults.push(`${path} within the window: ${answer.status} ${text(answer)}`)
+    client.faults.push(`${path} within the window: ${text(answer)}`)
   }
 }
 
@@ -161,14 +161,13 @@ async function deleteRepository(client: SoakClient): Promise<void> {
 }
 
 async function collect({ registry, faults }: SoakClient): Promise<void> {
-  const answer = await registry.sendJson('POST', '/api/v1/jobs', { kind: 'gc' })
-  if (answer.status >= 300 && answer.status !== 409)
-    faults.push(`a collection: ${answer.status} ${text(answer)}`)
+  const answer = await registry.send('POST', '/api/v1/jobs', { json: { kind: 'gc' } })
+  if (answer.status >= 300 && answer.status !== 409) faults.push(`a collection: ${text(answer)}`)
 }
 
-async function expectOk({ registry, faults }: SoakClient, method: string, path: string, body?: object) {
-  const answer = await registry.sendJson(method, path, body)
-  if (answer.status >= 300) faults.push(`${method} ${path}: ${answer.status} ${text(answer)}`)
+async function expectOk({ registry, faults }: SoakClient, method: string, path: string, json?: object) {
+  const answer = await registry.send(method, path, { json })
+  if (answer.status >= 300) faults.push(`${method} ${path}: ${text(answer)}`)
 }
 
 /** Small blobs live in the database, and larger ones in files. */
@@ -189,6 +188,6 @@ function someTag({ random }: SoakClient): string {
   return `tag-${random.below(tagCount)}`
 }
 
-function text({ bytes }: Answer): string {
-  return new TextDecoder().decode(bytes.subarray(0, 300))
+function text({ status, text }: Answer): string {
+  return `${status} ${text.slice(0, 300)}`
 }

@@ -68,7 +68,7 @@ export function collectorTrial({ data, random, samples, repositories, shared }: 
 async function learn(client: SoakClient): Promise<void> {
   const { registry, repository, images } = client
   const answer = await registry.expect([200, 404], 'GET', `/v2/${repository}/tags/list`)
-  const { tags = [] } = JSON.parse(new TextDecoder().decode(answer.bytes)) as { tags?: string[] }
+  const { tags = [] } = answer.json<{ tags?: string[] }>()
   const found = new Map<string, (typeof images)[number]>()
   for (const tag of tags) {
     const { headers } = await registry.expect([200], 'HEAD', `/v2/${repository}/manifests/${tag}`)
@@ -115,7 +115,7 @@ async function settle(registry: Registry, data: string, clients: SoakClient[]): 
   const until = performance.now() + endSecondsMax * 1000
   let faults = differences(data, kept)
   while (performance.now() < until && faults.length > 0) {
-    await registry.sendJson('POST', '/api/v1/jobs', { kind: 'gc' })
+    await registry.send('POST', '/api/v1/jobs', { json: { kind: 'gc' } })
     await Bun.sleep(250)
     faults = differences(data, kept)
   }

@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isDigestOf } from './samples.ts'
+import { isDigestOf } from '../lib/image.ts'
 
 /**
  * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, and the bytes of

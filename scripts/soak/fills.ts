@@ -1,12 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { sha256 } from '../lib/image.ts'
+import { isDigestOf, sha256 } from '../lib/image.ts'
 import { imageManifest, Registry } from '../lib/registry.ts'
 import type { Server } from '../lib/server.ts'
 import { checkDataFolder } from './data-folder.ts'
 import type { Random } from './random.ts'
 import { SampleUpstream } from './sample-upstream.ts'
-import { isDigestOf, type Sample, type Samples } from './samples.ts'
+import type { Sample, Samples } from './samples.ts'
 import { type State, type Trial, type TrialContext, workThrough } from './trial.ts'
 
 /** How long a server lives. What is in flight at a kill is sent twice, so kills that are too frequent exceed the share. */
@@ -162,13 +162,12 @@ class Images {
 }
 
 async function pullManifest(registry: Registry, reference: string, { digest }: Image): Promise<void> {
-  const { bytes } = await registry.expect([200], 'GET', `/v2/${repository}/manifests/${reference}`)
+  const { bytes } = await registry.get(`/v2/${repository}/manifests/${reference}`)
   if (sha256(bytes) !== digest) throw new Error(`${reference} is served with other bytes than ${digest}`)
 }
 
 async function isBeingFilled(registry: Registry, digest: string): Promise<boolean> {
-  const { bytes } = await registry.expect([200], 'GET', '/api/v1/cache/downloads')
-  return new TextDecoder().decode(bytes).includes(digest)
+  return (await registry.get('/api/v1/cache/downloads')).text.includes(digest)
 }
 
 function megabytes(bytes: number): number {

@@ -38,9 +38,3 @@ export class Samples {
     return bytes
   }
 }
-
-/** Reports whether bytes match a digest. */
-export function isDigestOf(digest: string, bytes: Uint8Array): boolean {
-  const [algorithm = '', hex] = digest.split(':')
-  return createHash(algorithm).update(bytes).digest('hex') === hex
-}

@@ -1,8 +1,8 @@
+import { isDigestOf } from '../lib/image.ts'
 import { type Registry, sizeOf } from '../lib/registry.ts'
 import type { Actor } from './actor.ts'
 import { close } from './blob-acts.ts'
 import { type Ledger, type PendingUpload, possible, type Register, type Value } from './ledger.ts'
-import { isDigestOf } from './samples.ts'
 
 const requestsAtOnce = 16
 
@@ -69,7 +69,7 @@ function checkGroups({ groups }: Ledger, shown: Map<Register, Value>, shared: st
 /** Each tag that is listed resolves, and was pushed. */
 async function checkTags({ registry, ledger }: Actor, repository: string, { faults }: Findings) {
   const answer = await registry.expect([200, 404], 'GET', `/v2/${repository}/tags/list`)
-  const { tags = [] }: { tags?: string[] } = JSON.parse(new TextDecoder().decode(answer.bytes))
+  const { tags = [] } = answer.json<{ tags?: string[] }>()
   const expected = ledger.certain('tag', repository).sort()
   if (tags.join() !== expected.join()) faults.push(`${repository} lists ${tags}, but has ${expected}`)
   await each(tags, async (tag) => {
@@ -112,7 +112,7 @@ async function checkUpload(actor: Actor, upload: PendingUpload, findings: Findin
   upload.ending = undefined
   if (random.chance(0.3)) return
   await close({ ...actor, repository }, upload, size)
-  const blob = await registry.expect([200], 'GET', `/v2/${repository}/blobs/${sample.digest}`)
+  const blob = await registry.get(`/v2/${repository}/blobs/${sample.digest}`)
   if (!isDigestOf(sample.digest, blob.bytes)) findings.faults.push(`${location} became other bytes`)
   findings.finished++
 }

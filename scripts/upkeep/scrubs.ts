@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afflict } from '../durability/strace.ts'
+import { sha256 } from '../lib/image.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
@@ -99,10 +100,8 @@ async function fill(data: string, count = damagedBlobs): Promise<{ good: string[
     for (let n = 0; n < blobs; n++) {
       const bytes = crypto.getRandomValues(new Uint8Array(65_536))
       const body = Buffer.concat(Array.from({ length: blobBytes / bytes.length }, () => bytes))
-      const digest = `sha256:${new Bun.CryptoHasher('sha256').update(body).digest('hex')}`
-      const path = `/v2/${repository}/blobs/uploads/?digest=${digest}`
-      await registry.expect([201], 'POST', path, { body: new Uint8Array(body) })
-      digests.push(digest)
+      digests.push(sha256(body))
+      await registry.postBlob(repository, body)
     }
   }
   const [damaged, good] = [digests.slice(0, count), digests.slice(count)]
@@ -128,30 +127,27 @@ async function expectHealing(data: string, damaged: string[]): Promise<void> {
   for (const digest of damaged) {
     const body = await readFile(join(data, 'quarantine', ...digest.split(':')))
     body[1000] = (body[1000] ?? 0) ^ 1
-    const path = `/v2/${repository}/blobs/uploads/?digest=${digest}`
-    await registry.expect([201], 'POST', path, { body: new Uint8Array(body) })
+    await registry.postBlob(repository, body, digest)
     await registry.pullBlob(repository, digest)
   }
   if ((await listDamage(registry)).length > 0) throw new Error('not everything has healed')
 }
 
 async function start(registry: Registry): Promise<Job> {
-  const { status, bytes } = await registry.sendJson('POST', '/api/v1/jobs', { kind: 'scrub' })
-  if (status !== 201) throw new Error(`cannot start a job: ${status} ${new TextDecoder().decode(bytes)}`)
-  return parse<Job>(bytes)
+  return await registry.api('POST', '/jobs', { kind: 'scrub' })
 }
 
 async function ended(registry: Registry, id: string): Promise<Job> {
   for (;;) {
-    const job = parse<Job>((await registry.expect([200], 'GET', `/api/v1/jobs/${id}`)).bytes)
+    const job = await registry.api<Job>('GET', `/jobs/${id}`)
     if (job.endedAt !== undefined) return job
     await Bun.sleep(20)
   }
 }
 
 async function listDamage(registry: Registry): Promise<string[]> {
-  const { bytes } = await registry.expect([200], 'GET', '/api/v1/damage')
-  return parse<{ items: { digest: string }[] }>(bytes).items.map(({ digest }) => digest)
+  const { items } = await registry.api<{ items: { digest: string }[] }>('GET', '/damage')
+  return items.map(({ digest }) => digest)
 }
 
 async function refuse(registry: Registry, digests: Iterable<string>): Promise<void> {
@@ -161,8 +157,4 @@ async function refuse(registry: Registry, digests: Iterable<string>): Promise<vo
 function fileOf(data: string, digest: string): string {
   const hex = digest.slice('sha256:'.length)
   return join(data, 'blobs/sha256', hex.slice(0, 2), hex)
-}
-
-function parse<T>(bytes: Uint8Array): T {
-  return JSON.parse(new TextDecoder().decode(bytes)) as T
 }

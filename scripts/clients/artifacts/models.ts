@@ -2,10 +2,10 @@ import { equal } from 'node:assert/strict'
 import { randomFillSync } from 'node:crypto'
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { sha256 } from '../../lib/image.ts'
+import { encode, mediaTypes, sha256 } from '../../lib/image.ts'
 import type { CaseContext, Client } from '../client.ts'
 import { Published } from '../published.ts'
-import { describeFile, type FileDescriptor, Replay } from '../replay.ts'
+import { describe, describeFile, type FileDescriptor, Replay } from '../replay.ts'
 
 const mebibyte = 1024 * 1024
 const modelMebibytes = 2048
@@ -41,7 +41,7 @@ async function pushModelPack({ registry, folder }: CaseContext): Promise<void> {
   for (const { file } of [...files, { file: config }]) await replay.pushByPut(file)
   const manifest = encode({
     schemaVersion: 2,
-    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    mediaType: mediaTypes.manifest,
     artifactType: `${type}.manifest.v1+json`,
     config: describe(config, `${type}.config.v1+json`),
     layers: files.map(({ file, mediaType }) => ({
@@ -96,12 +96,4 @@ async function writeWeights(path: string): Promise<void> {
 async function writeText(path: string, text: string): Promise<FileDescriptor> {
   await Bun.write(path, text)
   return await describeFile(path)
-}
-
-function describe({ digest, size }: FileDescriptor, mediaType: string) {
-  return { mediaType, digest, size }
-}
-
-function encode(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value))
 }

@@ -1,10 +1,10 @@
 import { equal } from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { sha256 } from '../../lib/image.ts'
+import { encode, mediaTypes, sha256 } from '../../lib/image.ts'
 import type { CaseContext, Client } from '../client.ts'
 import { Published } from '../published.ts'
-import { describeFile, Replay } from '../replay.ts'
+import { describe, describeFile, Replay } from '../replay.ts'
 
 /** singularity, which is replayed: `go list -m github.com/sylabs/singularity/v4@latest` says "module version is not available". */
 export const singularity: Client = {
@@ -29,21 +29,13 @@ async function pushSif({ registry, folder }: CaseContext): Promise<void> {
     await describeFile(join(folder, 'config.json')),
   ]
   for (const file of [config, sif]) await replay.pushByPatch(file)
-  const manifest = new TextEncoder().encode(
-    JSON.stringify({
-      schemaVersion: 2,
-      mediaType: 'application/vnd.oci.image.manifest.v1+json',
-      config: { mediaType: 'application/vnd.sylabs.sif.config.v1+json', size: 2, digest: config.digest },
-      layers: [
-        {
-          mediaType: 'application/vnd.sylabs.sif.layer.v1.sif',
-          size: sif.size,
-          digest: sif.digest,
-          annotations: { 'org.opencontainers.image.title': 'alpine.sif' },
-        },
-      ],
-    }),
-  )
+  const title = { 'org.opencontainers.image.title': 'alpine.sif' }
+  const manifest = encode({
+    schemaVersion: 2,
+    mediaType: mediaTypes.manifest,
+    config: describe(config, 'application/vnd.sylabs.sif.config.v1+json'),
+    layers: [{ ...describe(sif, 'application/vnd.sylabs.sif.layer.v1.sif'), annotations: title }],
+  })
   await replay.pushManifest(manifest, '1')
   await published.expectTags('1')
   equal((await published.manifest('1')).digest, sha256(manifest))
