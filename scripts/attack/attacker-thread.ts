@@ -1,5 +1,5 @@
 import { ATTACKERS } from './attackers.ts'
-import { clientOf } from './target.ts'
+import { clientsOf } from './target.ts'
 
 declare const self: Worker
 
@@ -9,7 +9,7 @@ const CONNECTIONS = 4
 self.onmessage = async ({ data }: MessageEvent<{ url: string; name: string }>) => {
   const attacker = ATTACKERS[data.name]
   if (attacker === undefined) throw new Error(`there is no attacker ${data.name}`)
-  const attack = await attacker(clientOf(data.url))
+  const attack = await attacker(clientsOf(data.url))
   const state = { isDone: false, count: 0 }
   const stopped = Promise.withResolvers<void>()
   self.onmessage = () => {

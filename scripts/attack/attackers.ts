@@ -1,16 +1,16 @@
 import { sha256 } from '../lib/image.ts'
-import { imageManifest, manifestMediaType } from '../lib/registry.ts'
+import { imageManifest } from '../lib/registry.ts'
 import { Random } from '../soak/random.ts'
 import { slowClients } from './bodies.ts'
-import { INDEX_TYPE, largeConfig, largeIndex, largeManifest } from './describing.ts'
+import { imageWithConfig, largeConfig, largeIndex, largeManifest, putIndex } from './describing.ts'
 import { mutate } from './mutation.ts'
 import { exchange } from './raw-exchange.ts'
 import { recordRequests, renew } from './recorded.ts'
-import { ATTACKER, CHECKER, type Client, CONFIG, LAYER, MANIFEST, PASSWORD } from './target.ts'
+import { ATTACKER, CHECKER, type Clients, CONFIG, clientOf, described, MANIFEST } from './target.ts'
 
 const MiB = 1024 * 1024
-const as = `${ATTACKER}:${PASSWORD}`
 const REPOSITORY = `${ATTACKER}/app`
+const RESOURCE = `/api/v1/repositories/${encodeURIComponent(REPOSITORY)}`
 
 /** What an attacker does again and again, on several connections. */
 interface Attack extends AsyncDisposable {
@@ -20,84 +20,58 @@ interface Attack extends AsyncDisposable {
 const repeating = (once: Attack['once']): Attack => ({ once, async [Symbol.asyncDispose]() {} })
 
 /** An attacker of each kind, by name: what it prepares, and then repeats. */
-export const ATTACKERS: Record<string, (target: Client) => Promise<Attack>> = {
+export const ATTACKERS: Record<string, (target: Clients) => Promise<Attack>> = {
   async 'slow-bodies'(target) {
     const slow = slowClients(target)
     return { once: () => Bun.sleep(500), [Symbol.asyncDispose]: () => slow[Symbol.asyncDispose]() }
   },
 
-  async describing(target) {
+  async describing({ attacker }) {
+    await attacker.putManifest(REPOSITORY, 'large', largeManifest())
+    return repeating(() => attacker.send('GET', `${RESOURCE}/manifests/large`))
+  },
+
+  async 'large-manifests'({ attacker }) {
     const body = largeManifest()
-    const headers = { 'content-type': manifestMediaType }
-    await target.ask('PUT', `/v2/${REPOSITORY}/manifests/large`, { as, headers, body })
-    const path = `/api/v1/repositories/${encodeURIComponent(REPOSITORY)}/manifests/large`
-    return repeating(() => target.ask('GET', path, { as }))
+    return repeating((n) => attacker.putManifest(REPOSITORY, `l${n % 20}`, body))
   },
 
-  async 'large-manifests'(target) {
-    const headers = { 'content-type': manifestMediaType }
-    const body = largeManifest()
-    return repeating((n) =>
-      target.ask('PUT', `/v2/${REPOSITORY}/manifests/l${n % 20}`, { as, headers, body }),
-    )
+  async 'large-indexes'({ attacker }) {
+    return repeating((n) => putIndex(attacker, REPOSITORY, `i${n % 20}`, largeIndex(String(n))))
   },
 
-  async 'large-indexes'(target) {
-    const headers = { 'content-type': INDEX_TYPE }
-    return repeating((n) =>
-      target.ask('PUT', `/v2/${REPOSITORY}/manifests/i${n % 20}`, {
-        as,
-        headers,
-        body: largeIndex(String(n)),
-      }),
-    )
-  },
-
-  async referrers(target) {
-    const headers = { 'content-type': INDEX_TYPE }
+  async referrers({ attacker }) {
     const subject = sha256(MANIFEST)
-    const path = `/v2/${REPOSITORY}/manifests/${subject.replace(':', '-')}`
-    await target.ask('PUT', path, { as, headers, body: largeIndex() })
-    return repeating(() => target.ask('GET', `/v2/${REPOSITORY}/referrers/${subject}`, { as }))
+    await putIndex(attacker, REPOSITORY, subject.replace(':', '-'), largeIndex())
+    return repeating(() => attacker.send('GET', `/v2/${REPOSITORY}/referrers/${subject}`))
   },
 
-  async conversions(target) {
+  async conversions({ attacker }) {
     const config = largeConfig()
-    await target.ask('POST', `/v2/${REPOSITORY}/blobs/uploads/?digest=${sha256(config)}`, {
-      as,
-      body: config,
-    })
-    const layer = { digest: sha256(LAYER), size: LAYER.length }
-    const body = new Uint8Array(imageManifest({ digest: sha256(config), size: config.length }, [layer], 'n'))
-    const headers = { 'content-type': manifestMediaType }
-    const accept = 'application/vnd.docker.distribution.manifest.v1+prettyjws'
+    await attacker.postBlob(REPOSITORY, config)
+    const body = imageWithConfig(config)
+    const headers = { accept: 'application/vnd.docker.distribution.manifest.v1+prettyjws' }
     return repeating(async (n) => {
-      await target.ask('PUT', `/v2/${REPOSITORY}/manifests/c${n}`, { as, headers, body })
-      await target.ask('GET', `/v2/${REPOSITORY}/manifests/c${n}`, { as, headers: { accept } })
+      await attacker.putManifest(REPOSITORY, `c${n}`, body)
+      await attacker.send('GET', `/v2/${REPOSITORY}/manifests/c${n}`, { headers })
     })
   },
 
-  async grants(target) {
-    return repeating((n) =>
-      target.ask('PUT', '/api/v1/grants', {
-        as,
-        body: { subject: 'x', pattern: `${ATTACKER}/p${n % 900}/**`, role: 'reader' },
-      }),
-    )
+  async grants({ attacker }) {
+    const grant = (n: number) => ({ subject: 'x', pattern: `${ATTACKER}/p${n % 900}/**`, role: 'reader' })
+    return repeating((n) => attacker.send('PUT', '/api/v1/grants', { json: grant(n) }))
   },
 
-  async guesses(target) {
-    return repeating((n) =>
-      target.ask('POST', '/api/v1/session', {
-        from: `203.0.113.${n % 250}`,
-        body: { username: `user${n % 1000}`, password: `wrong-${n}` },
-      }),
-    )
+  async guesses({ url }) {
+    return repeating((n) => {
+      const json = { username: `user${n % 1000}`, password: `wrong-${n}` }
+      return clientOf(url, undefined, `203.0.113.${n % 250}`).send('POST', '/api/v1/session', { json })
+    })
   },
 
-  async refusals(target) {
+  async refusals({ attacker }) {
     const path = `/api/v1/users/someone?${'y'.repeat(10_000)}`
-    return repeating(() => target.ask('GET', path, { as }))
+    return repeating(() => attacker.send('GET', path))
   },
 
   async fuzz(target) {
@@ -110,26 +84,17 @@ export const ATTACKERS: Record<string, (target: Client) => Promise<Attack>> = {
     })
   },
 
-  async uploads(target) {
+  async uploads({ attacker }) {
     const body = new Uint8Array(4 * MiB)
     return repeating(async (n) => {
       body[0] = n
-      const digest = sha256(body)
-      await target.ask('POST', `/v2/${REPOSITORY}/blobs/uploads/?digest=${digest}`, { as, body })
+      await attacker.postBlob(REPOSITORY, body)
     })
   },
 
-  async lists(target) {
-    for (let n = 0; n < 300; n++) {
-      const body = imageManifest({ digest: sha256(CONFIG), size: CONFIG.length }, [], `tag ${n}`)
-      const headers = { 'content-type': manifestMediaType }
-      await target.ask('PUT', `/v2/${REPOSITORY}/manifests/t${n}`, {
-        as,
-        headers,
-        body: new Uint8Array(body),
-      })
-    }
-    const path = `/api/v1/repositories/${encodeURIComponent(REPOSITORY)}/manifests?limit=500`
-    return repeating(() => target.ask('GET', path, { as }))
+  async lists({ attacker }) {
+    for (let n = 0; n < 300; n++)
+      await attacker.putManifest(REPOSITORY, `t${n}`, imageManifest(described(CONFIG), [], `tag ${n}`))
+    return repeating(() => attacker.send('GET', `${RESOURCE}/manifests?limit=500`))
   },
 }

@@ -1,7 +1,7 @@
 import { connect, type Socket } from 'node:net'
-import { type AttackCase, millisecondsOf } from './case.ts'
+import { type AttackCase, atMost, millisecondsOf } from './case.ts'
 import { exchange } from './raw-exchange.ts'
-import { type Client, checkService } from './target.ts'
+import { type Clients, checkService } from './target.ts'
 
 const SLOW_CONNECTIONS = 256
 const SLOW_SECONDS = 5
@@ -22,15 +22,8 @@ export const contentLength: AttackCase = {
       const request = `${head}${'Content-Length: 27\r\n'.repeat(2)}\r\n{"name":"a","password":"b"}`
       await exchange(new URL(target.url), [Buffer.from(request)])
     }
-    return [
-      {
-        what: 'a push, a pull and the sign-ins afterwards',
-        before: 'hang until a restart',
-        now: await millisecondsOf(() => checkService(target)),
-        unit: 'ms',
-        limit: ['at most', 3000],
-      },
-    ]
+    const taken = await millisecondsOf(() => checkService(target))
+    return [atMost('a push, a pull and the sign-ins afterwards', 'hang until a restart', taken, 'ms', 3000)]
   },
 }
 
@@ -38,25 +31,18 @@ export const contentLength: AttackCase = {
 export const slowBodies: AttackCase = {
   name: 'slow-bodies',
   async run(target) {
-    await using slow = slowClients(target)
-    await slow.sent(2)
+    await using _ = slowClients(target)
+    await Bun.sleep(2000)
     const taken = await millisecondsOf(() => checkService(target))
-    await slow.sent(SLOW_SECONDS)
+    await Bun.sleep(SLOW_SECONDS * 1000)
     const again = await millisecondsOf(() => checkService(target))
-    return [
-      {
-        what: `a push, a pull and the sign-ins beside ${SLOW_CONNECTIONS} slow bodies`,
-        before: 'hang while the bodies last',
-        now: Math.max(taken, again),
-        unit: 'ms',
-        limit: ['at most', 3000],
-      },
-    ]
+    const what = `a push, a pull and the sign-ins beside ${SLOW_CONNECTIONS} slow bodies`
+    return [atMost(what, 'hang while the bodies last', Math.max(taken, again), 'ms', 3000)]
   },
 }
 
 /** Clients of which each sends a byte of a form now and then, until this is disposed of. */
-export function slowClients({ url }: Client) {
+export function slowClients({ url }: Clients) {
   const { hostname, port } = new URL(url)
   const head =
     'POST /token HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nContent-Type: application/x-www-form-urlencoded\r\n'
@@ -70,7 +56,6 @@ export function slowClients({ url }: Client) {
     for (const socket of sockets) socket.write('a')
   }, 500)
   return {
-    sent: (seconds: number) => Bun.sleep(seconds * 1000),
     async [Symbol.asyncDispose]() {
       clearInterval(timer)
       for (const socket of sockets) socket.destroy()

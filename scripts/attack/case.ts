@@ -1,4 +1,6 @@
-import type { Target } from './target.ts'
+import { requestLoad } from '../bench/lib/request-load.ts'
+import { whileRepeating } from '../lib/repeated.ts'
+import { CHECKER, PASSWORD, pushImage, type Target } from './target.ts'
 
 /** An attack that once worked, replayed; and what somebody else notices of it. */
 export interface AttackCase {
@@ -15,6 +17,14 @@ export interface Measured {
   limit: [is: 'at most' | 'at least', value: number]
 }
 
+export function atMost(what: string, before: string, now: number, unit: string, limit: number): Measured {
+  return { what, before, now, unit, limit: ['at most', limit] }
+}
+
+export function atLeast(what: string, before: string, now: number, unit: string, limit: number): Measured {
+  return { what, before, now, unit, limit: ['at least', limit] }
+}
+
 /** How long something takes, in milliseconds. */
 export async function millisecondsOf(work: () => Promise<unknown>): Promise<number> {
   const began = performance.now()
@@ -23,23 +33,40 @@ export async function millisecondsOf(work: () => Promise<unknown>): Promise<numb
 }
 
 /** The longest that `/livez` took while something else went on, in milliseconds. */
-export async function longestLivez({ url }: Target, work: () => Promise<unknown>): Promise<number> {
-  const state = { isDone: false, longest: 0 }
+export async function longestLivez({ nobody }: Target, work: () => Promise<unknown>): Promise<number> {
+  let longest = 0
   const probe = async () => {
-    while (!state.isDone) {
-      const taken = await millisecondsOf(() => fetch(`${url}/livez`, { tls: { rejectUnauthorized: false } }))
-      state.longest = Math.max(state.longest, taken)
-      await Bun.sleep(5)
-    }
+    longest = Math.max(longest, await millisecondsOf(() => nobody.get('/livez')))
+    await Bun.sleep(5)
   }
-  const probing = probe()
-  try {
-    await work()
-  } finally {
-    state.isDone = true
-    await probing
+  await whileRepeating(probe, work)
+  return longest
+}
+
+/**
+ * What a normal user pulls with a password in a second, and how long `/livez` takes, while clients of the attacker repeat
+ * something.
+ */
+export async function pullsBeside(
+  target: Target,
+  attack: () => Promise<unknown>,
+  { clients = 4, seconds = 4 } = {},
+): Promise<{ pulls: number; livez: number }> {
+  await pushImage(target.checker, `${CHECKER}/app`)
+  const request = {
+    port: Number(new URL(target.url).port),
+    method: 'GET' as const,
+    path: `/v2/${CHECKER}/app/manifests/latest`,
+    authorization: `Basic ${btoa(`${CHECKER}:${PASSWORD}`)}`,
+    connections: 8,
+    seconds,
   }
-  return state.longest
+  let pulls = 0
+  const measure = async () => {
+    pulls = (await requestLoad(request)).requestsPerSecond
+  }
+  const livez = await whileRepeating(attack, () => longestLivez(target, measure), clients)
+  return { pulls, livez }
 }
 
 export function isWithin({ now, limit: [is, value] }: Measured): boolean {

@@ -1,6 +1,5 @@
 import { parseArgs } from 'node:util'
 import { processUsage } from '../lib/process-usage.ts'
-import { manifestMediaType } from '../lib/registry.ts'
 import { Random } from '../soak/random.ts'
 import { largeManifest } from './describing.ts'
 import { type Attack, mutate } from './mutation.ts'
@@ -92,13 +91,15 @@ export async function fuzz(args: string[]): Promise<void> {
  * much of its code at first use. A cold server would seem to keep what each server needs.
  */
 async function prepare(target: Target): Promise<Fuzzed> {
-  await target.admin('PUT', '/api/v1/users/operator', { password: PASSWORD, admin: true })
-  const operator = await target.admin('POST', '/api/v1/accounts/operator/tokens', { name: 'fuzz' })
+  await target.admin.api('PUT', '/users/operator', { password: PASSWORD, admin: true })
+  const operator = await target.admin.api<{ secret: string }>('POST', '/accounts/operator/tokens', {
+    name: 'fuzz',
+  })
   const asUser = await recordRequests(target)
   const asOperator = asUser.map((request) => ({
     ...request,
     headers: request.headers.map(([name, value]): [string, string] =>
-      name === 'Authorization' ? [name, `Bearer ${operator.json.secret}`] : [name, value],
+      name === 'Authorization' ? [name, `Bearer ${operator.secret}`] : [name, value],
     ),
   }))
   const recorded = [...asUser, ...asOperator]
@@ -111,9 +112,7 @@ async function prepare(target: Target): Promise<Fuzzed> {
     } while (performance.now() < until)
   }
   await Promise.all(Array.from({ length: CONNECTIONS / 2 }, warm))
-  const headers = { 'content-type': manifestMediaType }
-  const as = `${ATTACKER}:${PASSWORD}`
-  await target.ask('PUT', `/v2/${ATTACKER}/app/manifests/large`, { as, headers, body: largeManifest() })
+  await target.attacker.putManifest(`${ATTACKER}/app`, 'large', largeManifest())
   await checkService(target)
   return { target, recorded, rssBefore: 0 }
 }
@@ -145,7 +144,7 @@ async function attackUntil(run: Fuzz, servers: Fuzzed[], at: number, until: numb
 /** What the requests are about, again, as others of them delete it. */
 async function restore(target: Target, recorded: readonly Recorded[]): Promise<Recorded[] | undefined> {
   try {
-    await target.admin('PUT', `/api/v1/users/${ATTACKER}`, { password: PASSWORD })
+    await target.admin.api('PUT', `/users/${ATTACKER}`, { password: PASSWORD })
     return await renew(target, recorded)
   } catch {
     // They lock what is restored, too; the next time it works.

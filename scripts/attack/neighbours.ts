@@ -4,10 +4,9 @@ import { processUsage } from '../lib/process-usage.ts'
 import { manifestMediaType } from '../lib/registry.ts'
 import { ATTACKERS } from './attackers.ts'
 import { smallMachine } from './small-machine.ts'
-import { ATTACKER, CHECKER, LAYER, PASSWORD, pushImage, startTarget, type Target } from './target.ts'
+import { ATTACKER, CHECKER, LAYER, pushImage, startTarget, type Target } from './target.ts'
 
 const MiB = 1024 * 1024
-const user = `${CHECKER}:${PASSWORD}`
 
 /** A user's clients pause so long between two images, as they have something else to do, too. */
 const PAUSE_MILLISECONDS = 20
@@ -27,8 +26,8 @@ export async function neighbours(args: string[]): Promise<void> {
   for (const name of Object.keys(ATTACKERS)) {
     if (positionals.length > 0 && !positionals.includes(name)) continue
     await using target = await startTarget({ executable: machine.executable, logLinesMax: 20 })
-    await pushImage(target, `${ATTACKER}/app`, 'latest', `${ATTACKER}:${PASSWORD}`)
-    await pushImage(target, `${CHECKER}/app`, 'latest', user)
+    await pushImage(target.attacker, `${ATTACKER}/app`)
+    await pushImage(target.checker, `${CHECKER}/app`)
     const alone = await userRates(target, seconds)
     const attack = await beginAttack(target, name)
     const beside = await userRates(target, seconds)
@@ -67,12 +66,12 @@ async function beginAttack({ url }: Target, name: string) {
 }
 
 /** A user with two clients that push and two that pull, one image after the other. */
-async function userRates(target: Target, seconds: number): Promise<{ pushes: number; pulls: number }> {
+async function userRates({ checker }: Target, seconds: number): Promise<{ pushes: number; pulls: number }> {
   const until = performance.now() + seconds * 1000
   const counts = { pushes: 0, pulls: 0 }
   const push = async () => {
     for (let n = 0; performance.now() < until; n++) {
-      await pushImage(target, `${CHECKER}/pushed`, `t${n % 50}`, user)
+      await pushImage(checker, `${CHECKER}/pushed`, `t${n % 50}`)
       counts.pushes++
       await Bun.sleep(PAUSE_MILLISECONDS)
     }
@@ -80,8 +79,8 @@ async function userRates(target: Target, seconds: number): Promise<{ pushes: num
   const pull = async () => {
     while (performance.now() < until) {
       const headers = { accept: manifestMediaType }
-      await target.ask('GET', `/v2/${CHECKER}/app/manifests/latest`, { as: user, headers })
-      await target.ask('GET', `/v2/${CHECKER}/app/blobs/${sha256(LAYER)}`, { as: user })
+      await checker.send('GET', `/v2/${CHECKER}/app/manifests/latest`, { headers })
+      await checker.send('GET', `/v2/${CHECKER}/app/blobs/${sha256(LAYER)}`)
       counts.pulls++
       await Bun.sleep(PAUSE_MILLISECONDS)
     }

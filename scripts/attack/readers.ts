@@ -1,9 +1,8 @@
 import { connect, type Socket } from 'node:net'
 import { processUsage } from '../lib/process-usage.ts'
-import { manifestMediaType } from '../lib/registry.ts'
-import { type AttackCase, millisecondsOf } from './case.ts'
+import { type AttackCase, atMost, millisecondsOf } from './case.ts'
 import { largeManifest } from './describing.ts'
-import { ATTACKER, type Client, checkService, PASSWORD, pushImage } from './target.ts'
+import { ATTACKER, type Clients, checkService, PASSWORD, pushImage } from './target.ts'
 
 const MiB = 1024 * 1024
 const CONNECTIONS = 200
@@ -15,37 +14,24 @@ export const slowReaders: AttackCase = {
   async run(target) {
     const path = `/v2/${ATTACKER}/app/manifests/large`
     const as = `${ATTACKER}:${PASSWORD}`
-    const headers = { 'content-type': manifestMediaType }
-    await pushImage(target, `${ATTACKER}/app`, 'latest', as)
-    const pushed = await target.ask('PUT', path, { as, headers, body: largeManifest().padEnd(4 * MiB) })
-    if (pushed.status !== 201) throw new Error(`the manifest cannot be pushed: ${pushed.status}`)
-    await target.ask('GET', path, { as })
+    await pushImage(target.attacker, `${ATTACKER}/app`)
+    await target.attacker.pushManifest(`${ATTACKER}/app`, 'large', largeManifest().padEnd(4 * MiB))
+    await target.attacker.send('GET', path)
     const before = processUsage(target.server.pid).rssBytes
     await using readers = stalledReaders(target, path, as)
     const taken = await millisecondsOf(() => checkService(target))
     await readers.begun()
     const held = processUsage(target.server.pid).rssBytes - before
+    const what = `memory for ${CONNECTIONS} downloads of a manifest of 4 MiB that one client does not read`
     return [
-      {
-        what: `memory for ${CONNECTIONS} downloads of a manifest of 4 MiB that one client does not read`,
-        before: '886 MiB',
-        now: held / MiB,
-        unit: 'MiB',
-        limit: ['at most', 150],
-      },
-      {
-        what: 'a push, a pull and the sign-ins beside them',
-        before: 'the same',
-        now: taken,
-        unit: 'ms',
-        limit: ['at most', 3000],
-      },
+      atMost(what, '886 MiB', held / MiB, 'MiB', 150),
+      atMost('a push, a pull and the sign-ins beside them', 'the same', taken, 'ms', 3000),
     ]
   },
 }
 
 /** Clients that request a path and read nothing of the response, until this is disposed of. */
-function stalledReaders({ url }: Client, path: string, as: string) {
+function stalledReaders({ url }: Clients, path: string, as: string) {
   const { hostname, port } = new URL(url)
   const head = `GET ${path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\nAuthorization: Basic ${btoa(as)}\r\n\r\n`
   const answered: Promise<void>[] = []

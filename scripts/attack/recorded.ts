@@ -1,6 +1,6 @@
 import { sha256 } from '../lib/image.ts'
-import { manifestMediaType } from '../lib/registry.ts'
-import { ATTACKER, type Client, CONFIG, LAYER, MANIFEST, PASSWORD, pushImage } from './target.ts'
+import { manifestMediaType, type Registry } from '../lib/registry.ts'
+import { ATTACKER, type Clients, CONFIG, LAYER, MANIFEST, PASSWORD, pushImage } from './target.ts'
 
 /** A request as it is sent, before anything is changed in it. */
 export interface Recorded {
@@ -29,11 +29,9 @@ const REPOSITORY = `${ATTACKER}/app`
 const UPLOAD = '-upload-'
 
 /** Pushes what the requests are about, which others of them delete, and answers them with an upload that has begun. */
-export async function renew(target: Client, recorded: readonly Recorded[]): Promise<Recorded[]> {
-  const as = `${ATTACKER}:${PASSWORD}`
-  await pushImage(target, REPOSITORY, 'latest', as)
-  const upload = await target.ask('POST', `/v2/${REPOSITORY}/blobs/uploads/`, { as })
-  const id = upload.headers.get('location')?.split('/').at(-1) ?? ''
+export async function renew({ attacker }: Clients, recorded: readonly Recorded[]): Promise<Recorded[]> {
+  await pushImage(attacker, REPOSITORY)
+  const id = (await attacker.startUpload(REPOSITORY)).split('/').at(-1) ?? ''
   return recorded.map((request) => ({ ...request, target: request.target.replace(UPLOAD, id) }))
 }
 
@@ -44,12 +42,11 @@ export async function renew(target: Client, recorded: readonly Recorded[]): Prom
 const LEFT_OUT = ['rotateSigningKey', 'deleteUser', 'updateUser', 'v1PutPassword', 'watchEvents']
 
 /** A good request for each operation of every surface, from the server's own document, with what is really there. */
-export async function recordRequests(target: Client): Promise<Recorded[]> {
-  const as = `${ATTACKER}:${PASSWORD}`
-  await pushImage(target, REPOSITORY, 'latest', as)
-  const document = (await target.ask('GET', '/swagger/json')).json as unknown as Document
+export async function recordRequests({ nobody, attacker }: Clients): Promise<Recorded[]> {
+  await pushImage(attacker, REPOSITORY)
+  const document = (await nobody.get('/swagger/json')).json<Document>()
   checkLeftOut(document)
-  const known = await knownValues(target, as)
+  const known = await knownValues(attacker)
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     METHODS.flatMap((method) => {
       const operation = methods[method]
@@ -74,11 +71,10 @@ function checkLeftOut({ paths }: Document): void {
 
 type Known = Record<string, string>
 
-async function knownValues(target: Client, as: string): Promise<Known> {
-  const tags = await target.ask('GET', `/v1/repositories/${REPOSITORY}/tags`, { as })
-  const token = await target.ask('POST', `/api/v1/accounts/${ATTACKER}/tokens`, {
-    as,
-    body: { name: 'fuzz' },
+async function knownValues(attacker: Registry): Promise<Known> {
+  const tags = (await attacker.get(`/v1/repositories/${REPOSITORY}/tags`)).json<{ latest: string }>()
+  const { secret } = await attacker.api<{ secret: string }>('POST', `/accounts/${ATTACKER}/tokens`, {
+    name: 'fuzz',
   })
   return {
     name: REPOSITORY,
@@ -87,9 +83,9 @@ async function knownValues(target: Client, as: string): Promise<Known> {
     tag: 'latest',
     account: ATTACKER,
     id: UPLOAD,
-    image: String(tags.json.latest ?? ''),
-    basic: `Basic ${btoa(as)}`,
-    bearer: `Bearer ${token.json.secret}`,
+    image: tags.latest,
+    basic: `Basic ${btoa(`${ATTACKER}:${PASSWORD}`)}`,
+    bearer: `Bearer ${secret}`,
   }
 }
 
@@ -164,7 +160,7 @@ function protocol(known: Known): Recorded[] {
     method: string,
     target: string,
     headers: Record<string, string>,
-    body = new Uint8Array(),
+    body: Uint8Array = new Uint8Array(),
   ): Recorded => ({
     method,
     target: `/v2/${REPOSITORY}${target}`,

@@ -1,6 +1,5 @@
 import { sha256 } from '../lib/image.ts'
-import { manifestMediaType } from '../lib/registry.ts'
-import { type AttackCase, longestLivez } from './case.ts'
+import { type AttackCase, atMost, longestLivez } from './case.ts'
 import { ATTACKER, CHECKER, MANIFEST, PASSWORD, pushImage, type Target } from './target.ts'
 
 const STREAMS = 20
@@ -16,25 +15,16 @@ export const watchers: AttackCase = {
     const longest = await longestLivez(target, () =>
       Promise.all(Array.from({ length: STREAMS }, () => watch(target))),
     )
-    return [
-      {
-        what: `the longest /livez while ${STREAMS} streams read ${PUSHES * TAGS} changes`,
-        before: '4,333',
-        now: longest,
-        unit: 'ms',
-        limit: ['at most', 500],
-      },
-    ]
+    const what = `the longest /livez while ${STREAMS} streams read ${PUSHES * TAGS} changes`
+    return [atMost(what, '4,333', longest, 'ms', 500)]
   },
 }
 
-async function makeEvents(target: Target): Promise<void> {
-  const as = `${CHECKER}:${PASSWORD}`
-  await pushImage(target, `${CHECKER}/app`, 'latest', as)
+async function makeEvents({ checker }: Target): Promise<void> {
+  await pushImage(checker, `${CHECKER}/app`)
   const tags = Array.from({ length: TAGS }, (_, at) => `tag=t${at}`).join('&')
-  const path = `/v2/${CHECKER}/app/manifests/${sha256(MANIFEST)}?${tags}`
-  const headers = { 'content-type': manifestMediaType }
-  for (let count = 0; count < PUSHES; count++) await target.ask('PUT', path, { as, headers, body: MANIFEST })
+  for (let count = 0; count < PUSHES; count++)
+    await checker.putManifest(`${CHECKER}/app`, `${sha256(MANIFEST)}?${tags}`, MANIFEST)
 }
 
 async function watch({ url }: Target): Promise<void> {
