@@ -1,19 +1,15 @@
 import { processUsage } from '../lib/process-usage.ts'
 import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
-import type { Bench, Case, Target } from './lib/case.ts'
-import { inTurns, observe, type Row } from './lib/measurement.ts'
-import { requestLoad } from './lib/request-load.ts'
-import { imageOf, type Target as Peer, publishImage } from './push.ts'
+import { type Bench, type Case, relative } from './lib/case.ts'
+import { inTurns, type Row } from './lib/measurement.ts'
+import { loadContestant } from './lib/request-load.ts'
+import { imageOf, publishImage } from './push.ts'
 
 const connections = 32
 const smallBytes = 1024
-const warmUpSeconds = 0.5
 const repository = 'public/image'
 const password = crypto.randomUUID()
-const basic = `Basic ${Buffer.from(`admin:${password}`).toString('base64')}`
-
-const target = (row: string): Target => ({ row, is: 'at least', limit: 0.85, relative: true })
 
 /** The cost of authentication: pulls with a token of /token, with a password, and anonymous ones. */
 export const authenticatedCases: Case[] = [
@@ -22,7 +18,7 @@ export const authenticatedCases: Case[] = [
     title: () => `manifest GET by tag from a public repository, ${connections} connections`,
     unit: 'req/s',
     reference: 'anonymous',
-    targets: [target('Bearer'), target('Basic')],
+    targets: [relative('at least', 0.85, 'Bearer'), relative('at least', 0.85, 'Basic')],
     run: measure,
   },
 ]
@@ -33,38 +29,21 @@ async function measure({ executables, random, rounds, scale }: Bench): Promise<R
     access: 'accounts',
     env: { CAY_ADMIN_PASSWORD: password },
   })
-  const origin = `http://${server.address}`
-  const port = Number(new URL(origin).port)
-  const peer: Peer = {
-    name: 'cay',
-    port,
-    data: '',
-    startMilliseconds: 0,
-    usage: () => processUsage(server.pid),
-  }
+  const port = Number(server.address.split(':')[1])
+  const peer = { name: 'cay' as const, port, data: '', usage: () => processUsage(server.pid) }
+  const admin = new Registry(`admin:${password}@${server.address}`)
   // So that the image can be pushed as those of the other cases are.
   const grant = { subject: 'anonymous', pattern: 'public/**', role: 'admin' }
-  await new Registry(`admin:${password}@${server.address}`).api('PUT', '/grants', grant)
+  await admin.api('PUT', '/grants', grant)
   const [config, layer] = random.pieces(2, smallBytes)
   const { manifest: path } = await publishImage(peer, repository, imageOf(config!, layer!))
-  const headers = { anonymous: undefined, Bearer: `Bearer ${await tokenOf(origin)}`, Basic: basic }
+  const answer = await admin.get(`/token?scope=repository:${repository}:pull`)
+  const bearer = `Bearer ${answer.json<{ token: string }>().token}`
+  const headers = { anonymous: undefined, Bearer: bearer, Basic: `Basic ${btoa(`admin:${password}`)}` }
   const contestants = []
   for (const [name, authorization] of Object.entries(headers)) {
     const request = { port, method: 'GET' as const, path, connections, authorization }
-    await requestLoad({ ...request, seconds: warmUpSeconds })
-    const load = async () => {
-      const { requestsPerSecond: value, p50, p99 } = await requestLoad({ ...request, seconds: scale.seconds })
-      return { value, p50, p99 }
-    }
-    contestants.push({ name, measure: () => observe(peer, load) })
+    contestants.push(await loadContestant(name, peer, request, scale.seconds))
   }
   return await inTurns(contestants, rounds)
-}
-
-async function tokenOf(origin: string): Promise<string> {
-  const response = await fetch(`${origin}/token?scope=repository:${repository}:pull`, {
-    headers: { authorization: basic },
-  })
-  const { token } = (await response.json()) as { token: string }
-  return token
 }

@@ -3,14 +3,14 @@ import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
 import { registryConfig } from '../lib/peers.ts'
 import { Registry } from '../lib/registry.ts'
+import { whileRepeating } from '../lib/repeated.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case, relative } from './lib/case.ts'
 import { fillMetadata } from './lib/filled-metadata.ts'
 import type { Row } from './lib/measurement.ts'
-import { bytesOf } from './lib/random-file.ts'
 import { layImages } from './lib/registry-layout.ts'
-import { imageOf } from './push.ts'
+import { imageOf, publishImage } from './push.ts'
 
 const garbage = 100
 const images = 10_000
@@ -45,30 +45,32 @@ async function measureCay({ executables, random, scale }: Bench): Promise<Row[]>
   const options = { data: folder.path, executable: executables.cay, env: settings }
   await using server = await startServer(options)
   const registry = new Registry(server.address)
+  const peer = { name: 'cay' as const, port: Number(server.address.split(':')[1]), data: '' }
   const pieces = random.pieces(2 * (garbage + 1), blobBytes)
   for (let i = 0; i <= garbage; i++) {
     const image = imageOf(pieces[2 * i]!, pieces[2 * i + 1]!)
-    for (const piece of [image.config, image.layer]) {
-      await registry.pushBlob(repository, piece.digest, bytesOf(piece))
-    }
-    await registry.pushManifest(repository, `v${i}`, image.manifest)
+    await publishImage(peer, repository, image, `v${i}`)
   }
   for (let i = 0; i < garbage; i++) {
     await registry.expect([202], 'DELETE', `/v2/${repository}/manifests/v${i}`)
   }
   // The first request loads the admin API, which is not to be measured.
-  await registry.expect([200], 'GET', '/api/v1/jobs')
+  await registry.get('/api/v1/jobs')
   await Bun.sleep(settleMilliseconds)
   const waits: number[] = []
-  const state = { collecting: true }
-  const pulls = pullAgain(registry, `/v2/${repository}/manifests/v${garbage}`, waits, state)
-  const first = await collect(registry)
-  await Bun.sleep(settleMilliseconds)
-  const second = await collect(registry)
-  state.collecting = false
-  await pulls
-  const value = first.milliseconds + second.milliseconds
-  const note = `${first.milliseconds.toFixed(0)} ms for the manifests, ${second.milliseconds.toFixed(0)} ms for the blobs`
+  // Without a pause.
+  const pull = async () => {
+    const began = performance.now()
+    await registry.get(`/v2/${repository}/manifests/v${garbage}`)
+    waits.push(performance.now() - began)
+  }
+  const [manifests, blobs] = await whileRepeating(pull, async () => {
+    const first = await collect(registry)
+    await Bun.sleep(settleMilliseconds)
+    return [first, await collect(registry)] as const
+  })
+  const value = manifests + blobs
+  const note = `${manifests.toFixed(0)} ms for the manifests, ${blobs.toFixed(0)} ms for the blobs`
   return [
     { name: 'cay', value, note },
     { name: 'cay, longest wait of a pull', value: Math.max(...waits), note: `of ${waits.length} pulls` },
@@ -82,20 +84,11 @@ function forgetHistory(data: string): void {
   database.run('PRAGMA wal_checkpoint(TRUNCATE)')
 }
 
-/** Pulls without a pause, and notes how long each took. */
-async function pullAgain(registry: Registry, path: string, waits: number[], state: { collecting: boolean }) {
-  while (state.collecting) {
-    const began = performance.now()
-    await registry.expect([200], 'GET', path)
-    waits.push(performance.now() - began)
-  }
-}
-
-/** Runs the collector once, to its end, and returns how long it took. */
-async function collect(registry: Registry): Promise<{ milliseconds: number }> {
+/** Runs the collector once, to its end, and returns how many milliseconds it took. */
+async function collect(registry: Registry): Promise<number> {
   const began = performance.now()
   await registry.runJob('gc')
-  return { milliseconds: performance.now() - began }
+  return performance.now() - began
 }
 
 /** docker-registry collects while it does not run, and walks over everything. */

@@ -7,9 +7,8 @@ import { absolute, type Bench, type Case } from './lib/case.ts'
 import { Connection } from './lib/connection.ts'
 import type { Row } from './lib/measurement.ts'
 import { percentile } from './lib/percentiles.ts'
-import { bytesOf } from './lib/random-file.ts'
 import { waitsAlone, waitsBeside } from './lib/waits.ts'
-import { imageOf } from './push.ts'
+import { imageOf, publishImage } from './push.ts'
 
 const beside = 'bench/beside'
 /** The repository with very many tags. */
@@ -45,7 +44,7 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
     const server = await startServer({ data: folder.path, executable: executables.cay, env })
     const registry = new Registry(server.address)
     // The first request loads the admin API, which is not to be measured.
-    await registry.expect([200], 'GET', '/api/v1/jobs')
+    await registry.get('/api/v1/jobs')
     const port = Number(new URL(`http://${server.address}`).port)
     return { server, registry, port, [Symbol.asyncDispose]: () => server.stop() }
   }
@@ -53,10 +52,7 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
   const image = imageOf(config!, layer!)
   {
     await using empty = await start()
-    for (const piece of [image.config, image.layer]) {
-      await empty.registry.pushBlob(beside, piece.digest, bytesOf(piece))
-    }
-    await empty.registry.pushManifest(beside, 'latest', image.manifest)
+    await publishImage({ name: 'cay', port: empty.port, data: '' }, beside, image)
   }
   fillManyTags(folder.path, tagsOf(scale))
   const rows: Row[] = []
@@ -68,9 +64,9 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
     }
     rows.push({ name: 'nothing', value: await waitsAlone(port, pulled), note: 'without pushes, too' })
     const to = new Date().toISOString()
-    await observe('search for tags', () => registry.expect([200], 'GET', `${path}/tags?q=none&limit=100`))
-    await observe('repository', () => registry.expect([200], 'GET', path))
-    await observe('repositories', () => registry.expect([200], 'GET', '/api/v1/repositories?limit=100'))
+    await observe('search for tags', () => registry.get(`${path}/tags?q=none&limit=100`))
+    await observe('repository', () => registry.get(path))
+    await observe('repositories', () => registry.get('/api/v1/repositories?limit=100'))
     await observe('deletion', () => registry.expect([202], 'DELETE', `/v2/${many}/manifests/${digest}`))
     await observe('rewind', () => registry.api('POST', `${resource}/rewind`, { at: to }))
     await registry.expect([204], 'DELETE', path)

@@ -1,12 +1,11 @@
 import { registriesOf, startPeers } from '../lib/peers.ts'
 import { type Bench, type Case, relative } from './lib/case.ts'
-import { inTurns, observe, type Row } from './lib/measurement.ts'
-import { requestLoad } from './lib/request-load.ts'
+import { inTurns, type Row } from './lib/measurement.ts'
+import { loadContestant } from './lib/request-load.ts'
 import { imageOf, publishImage } from './push.ts'
 
 const connections = 32
 const smallBytes = 1024
-const warmUpSeconds = 0.5
 
 /** Measures the small requests of a pull by a client that already has most of an image. */
 export const smallRequestCases: Case[] = [
@@ -48,12 +47,7 @@ async function measure(
   for (const peer of started.peers) {
     const paths = await publishImage(peer, 'bench/small', image)
     const request = { port: peer.port, method, path: paths[what], connections }
-    await requestLoad({ ...request, seconds: warmUpSeconds })
-    const load = async () => {
-      const { requestsPerSecond: value, p50, p99 } = await requestLoad({ ...request, seconds: scale.seconds })
-      return { value, p50, p99 }
-    }
-    contestants.push({ name: peer.name, measure: () => observe(peer, load) })
+    contestants.push(await loadContestant(peer.name, peer, request, scale.seconds))
   }
   return await inTurns(contestants, rounds)
 }

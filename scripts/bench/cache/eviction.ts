@@ -1,14 +1,15 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { type Peer, startPeer } from '../../lib/peers.ts'
+import { Registry } from '../../lib/registry.ts'
 import { temporaryFolder } from '../../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case } from '../lib/case.ts'
 import { fillMetadata } from '../lib/filled-metadata.ts'
 import type { Row } from '../lib/measurement.ts'
 import { median, percentile } from '../lib/percentiles.ts'
+import { probing } from '../lib/waits.ts'
 import { type Content, makeContent, memory, repository } from './content.ts'
 import { bringLoad } from './load.ts'
-import { probing } from './probe.ts'
 
 const evicted = 1000
 /** One eviction is too short for a p99 of the requests beside it. */
@@ -54,11 +55,11 @@ async function measure({ executables, scale }: Bench): Promise<Row[]> {
   const last = scale.repositories - 1
   const path = `/v2/up.example/team-${last % 100}/app-${last}/manifests/v1.0`
   const probe = { path, pauseMs }
-  const without = await probing(peer, probe, () => Bun.sleep(quietMs))
+  const without = await probing(peer.port, probe, () => Bun.sleep(quietMs))
   const before = await countImages(peer)
   if (before !== cached.images) throw new Error(`${before} images are cached, not ${cached.images}`)
   const pulled: number[] = []
-  const beside = await probing(peer, probe, async () => {
+  const beside = await probing(peer.port, probe, async () => {
     for (const content of contents) pulled.push(await pull(peer, content))
   })
   const images = before + pulls - (await countImages(peer))
@@ -112,6 +113,6 @@ async function markAsCached(data: string): Promise<{ bytes: number; images: numb
 }
 
 async function countImages({ port }: Peer): Promise<number> {
-  const response = await fetch(`http://127.0.0.1:${port}/api/v1/cache`)
-  return ((await response.json()) as { manifestCount: number }).manifestCount
+  const registry = new Registry(`127.0.0.1:${port}`)
+  return (await registry.api<{ manifestCount: number }>('GET', '/cache')).manifestCount
 }

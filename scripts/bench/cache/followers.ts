@@ -1,11 +1,11 @@
 import type { Peer } from '../../lib/peers.ts'
-import { absolute, type Bench, type Case, sized } from '../lib/case.ts'
+import { absolute, type Bench, type Case, relative, sized } from '../lib/case.ts'
 import type { Row } from '../lib/measurement.ts'
 import { percentile } from '../lib/percentiles.ts'
+import { probing } from '../lib/waits.ts'
 import { pullManifest, withColdCache } from './cold.ts'
 import { type Content, makeContent } from './content.ts'
 import { bringLoad, type Load, type Pulls, type Upstream } from './load.ts'
-import { probing } from './probe.ts'
 
 const clients = 50
 const [fast, slow] = [20, 200]
@@ -38,10 +38,7 @@ export const cacheFollowerCases: Case[] = [
       `${fast} clients pull ${sized(bigBytes)} at 50 MB/s, beside ${slow} that read 1 MB/s`,
     unit: 'ms',
     reference: 'alone',
-    targets: [
-      { row: 'beside slow clients', is: 'at most', limit: 1.25, relative: true },
-      absolute('memory, peak', 'at most', 200),
-    ],
+    targets: [relative('at most', 1.25, 'beside slow clients'), absolute('memory, peak', 'at most', 200)],
     run: measureSlowClients,
   },
   {
@@ -61,7 +58,7 @@ async function measureClients(bench: Bench): Promise<Row[]> {
   return await withColdCache(bench, upstream, async ({ peer, url }) => {
     await pullManifest(url(content.paths.tag), content)
     const path = new URL(url(content.paths.tag)).pathname
-    const { result, latencies } = await probing(peer, { path, pauseMs }, () =>
+    const { result, latencies } = await probing(peer.port, { path, pauseMs }, () =>
       load.pull(url(content.paths.layer), content.file, { fast: clients }),
     )
     const { gets, bytes } = await upstream.stats()

@@ -1,7 +1,7 @@
 import { sha256 } from '../../lib/image.ts'
-import type { Bench, Case } from '../lib/case.ts'
-import { inTurns, observe, type Row } from '../lib/measurement.ts'
-import { requestLoad } from '../lib/request-load.ts'
+import { type Bench, type Case, relative } from '../lib/case.ts'
+import { inTurns, type Row } from '../lib/measurement.ts'
+import { loadContestant } from '../lib/request-load.ts'
 import { imageOf, publishImage } from '../push.ts'
 import { pullManifest, withColdCache } from './cold.ts'
 import { makeContent } from './content.ts'
@@ -9,7 +9,6 @@ import { bringLoad } from './load.ts'
 
 const layerBytes = 1024 * 1024
 const localRepository = 'bench/local'
-const warmUpSeconds = 0.5
 
 /** Measures pulls of cached content beside pulls of pushed content from the same server. */
 export const cacheHitCases: Case[] = [
@@ -26,7 +25,7 @@ function hitCase(name: string, title: string, what: What, connections: number): 
     title: () => `${title}, ${connections} connections: cached content beside pushed content`,
     unit: 'req/s',
     reference: 'pushed',
-    targets: [{ row: 'cached', is: 'at least', limit: 0.95, relative: true }],
+    targets: [relative('at least', 0.95, 'cached')],
     run: (bench) => measureHits(bench, what, connections),
   }
 }
@@ -48,16 +47,7 @@ async function measureHits(bench: Bench, what: What, connections: number): Promi
     const contestants = []
     for (const [name, path] of Object.entries(paths)) {
       const request = { port: peer.port, method: 'GET' as const, path, connections }
-      await requestLoad({ ...request, seconds: warmUpSeconds })
-      const measure = () =>
-        observe(peer, async () => {
-          const { requestsPerSecond, p50, p99 } = await requestLoad({
-            ...request,
-            seconds: bench.scale.seconds,
-          })
-          return { value: requestsPerSecond, p50, p99 }
-        })
-      contestants.push({ name, measure })
+      contestants.push(await loadContestant(name, peer, request, bench.scale.seconds))
     }
     return await inTurns(contestants, bench.rounds)
   })

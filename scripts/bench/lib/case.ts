@@ -49,19 +49,13 @@ export interface Target {
 /** How many blobs are moved at once, where many are. */
 export const parallel = 64
 
-export const relative = (is: Target['is'], limit: number): Target => ({
-  row: 'cay',
-  is,
-  limit,
-  relative: true,
-})
+export function relative(is: Target['is'], limit: number, row = 'cay'): Target {
+  return { row, is, limit, relative: true }
+}
 
-export const absolute = (row: string, is: Target['is'], limit: number): Target => ({
-  row,
-  is,
-  limit,
-  relative: false,
-})
+export function absolute(row: string, is: Target['is'], limit: number): Target {
+  return { row, is, limit, relative: false }
+}
 
 /** Formats bytes for people. */
 export function sized(bytes: number): string {

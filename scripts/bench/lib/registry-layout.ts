@@ -1,6 +1,7 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { hex } from '../../lib/image.ts'
 import { imageManifest } from '../../lib/registry.ts'
 
 const imagesARepository = 100
@@ -32,9 +33,9 @@ export function layImages(data: string, images: number, untagged: number): void 
 }
 
 function putBlob(root: string, bytes: Uint8Array): string {
-  const hex = createHash('sha256').update(bytes).digest('hex')
-  write(join(root, 'blobs/sha256', hex.slice(0, 2), hex, 'data'), bytes)
-  return hex
+  const hash = hex(bytes)
+  write(join(root, 'blobs/sha256', hash.slice(0, 2), hash, 'data'), bytes)
+  return hash
 }
 
 function link(folder: string, hex: string): void {

@@ -1,4 +1,6 @@
+import type { Peer } from '../../lib/peers.ts'
 import { manifestMediaType } from '../../lib/registry.ts'
+import { type Contestant, observe } from './measurement.ts'
 import { percentile } from './percentiles.ts'
 
 /** One small request, sent over and over. */
@@ -36,6 +38,23 @@ export async function requestLoad(repeated: Repeated): Promise<RequestLoad> {
     p50: percentile(latencies, 0.5),
     p99: percentile(latencies, 0.99),
   }
+}
+
+const warmUpSeconds = 0.5
+
+/** Returns a contestant that sends a request over and over, after it has warmed the server up. */
+export async function loadContestant(
+  name: string,
+  peer: Pick<Peer, 'usage'>,
+  request: Omit<Repeated, 'seconds'>,
+  seconds: number,
+): Promise<Contestant> {
+  await requestLoad({ ...request, seconds: warmUpSeconds })
+  const load = async () => {
+    const { requestsPerSecond: value, p50, p99 } = await requestLoad({ ...request, seconds })
+    return { value, p50, p99 }
+  }
+  return { name, measure: () => observe(peer, load) }
 }
 
 function repeat(

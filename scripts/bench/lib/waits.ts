@@ -1,51 +1,45 @@
+import { whileRepeating } from '../../lib/repeated.ts'
 import { Connection } from './connection.ts'
 
 /**
  * The pause between two pulls. Without one, the pulls themselves would keep two cores busy, and cause so much garbage
  * collection that they would wait more than 10 ms without any other work.
  */
-const pauseMilliseconds = 1
+const pauseMs = 1
 
 /** How long pulls are measured with nothing beside them. */
 const floorMilliseconds = 2000
 
-export interface Waits<T> {
-  /** What the act returned. */
-  result: T
-  /** How long the act took. */
-  milliseconds: number
-  /** The longest wait for an answer meanwhile, in milliseconds. */
-  wait: number
-}
-
-/** Pulls again and again on one connection until the act is done. */
-export async function waitsBeside<T>(port: number, path: string, act: () => Promise<T>): Promise<Waits<T>> {
+/** Sends a small request again and again on one connection until the act is done. All times are in milliseconds. */
+export async function probing<T>(
+  port: number,
+  { path, pauseMs }: { path: string; pauseMs: number },
+  act: () => Promise<T>,
+): Promise<{ result: T; milliseconds: number; latencies: number[] }> {
   const connection = await Connection.open(port)
-  const state = { isDone: false, wait: 0 }
-  const pull = async () => {
+  const latencies: number[] = []
+  const probe = async () => {
     const began = performance.now()
     await connection.expect(200, 'GET', path)
-    state.wait = Math.max(state.wait, performance.now() - began)
+    latencies.push(performance.now() - began)
+    await Bun.sleep(pauseMs)
   }
-  const pulling = (async () => {
-    while (!state.isDone) {
-      await pull()
-      await Bun.sleep(pauseMilliseconds)
-    }
-  })()
-  // A failure is thrown below, when the act is done.
-  pulling.catch(() => {})
-  try {
+  const timed = async () => {
     const began = performance.now()
     const result = await act()
-    const milliseconds = performance.now() - began
-    state.isDone = true
-    await pulling
-    return { result, milliseconds, wait: state.wait }
+    return { result, milliseconds: performance.now() - began }
+  }
+  try {
+    return { ...(await whileRepeating(probe, timed)), latencies }
   } finally {
-    state.isDone = true
     connection.close()
   }
+}
+
+/** Pulls again and again until the act is done, and returns also the longest wait for an answer. */
+export async function waitsBeside<T>(port: number, path: string, act: () => Promise<T>) {
+  const { latencies, ...done } = await probing(port, { path, pauseMs }, act)
+  return { ...done, wait: Math.max(...latencies) }
 }
 
 /** Returns the longest wait of the same pulls with nothing beside them, in milliseconds. */
