@@ -96,230 +96,134 @@ proxied -T layer "$SITE$UPLOAD?digest=$DIGEST"
 proxied -o pulled $SITE/v2/app/blobs/$DIGEST
 cmp layer pulled`
 
+const config: Treatment = { by: 'config' }
+
+function shell(before = '', after = ''): Treatment {
+  return { by: 'shell', before, after }
+}
+
+function clients(tools: ToolName[], trial: Trial): Treatment {
+  return { by: 'clients', tools, ...trial }
+}
+
+function untried(reason: string): Treatment {
+  return { by: 'nothing', reason }
+}
+
 /** The treatment of each block, by its page, its heading and the beginning of its first line. */
-const TREATMENTS: readonly [place: string, begins: string, Treatment][] = [
-  [
-    'README.md cay',
-    'npm start',
-    { by: 'nothing', reason: 'installs from the internet; CI begins with these commands' },
-  ],
-  [
-    'README.md Install',
-    'sha256sum',
-    {
-      by: 'shell',
-      before: `cp "$(type -P cay)" cay-linux-x64; sha256sum cay-linux-x64 > SHA256SUMS
-mkdir -p /usr/local/bin; export PATH=/usr/local/bin:$PATH`,
-    },
-  ],
-  [
-    'README.md In Docker or podman',
-    'skopeo copy',
-    { by: 'nothing', reason: 'needs a release; `bun scripts/main.ts installs` runs the image' },
-  ],
-  [
-    'README.md In Docker or podman',
-    'podman tag',
-    { by: 'nothing', reason: 'needs systemd of a user; `bun scripts/main.ts installs` runs the Quadlet' },
-  ],
-  [
-    'README.md In Kubernetes or k3s',
-    'helm install',
-    {
-      by: 'nothing',
-      reason: 'needs a cluster; `bun scripts/main.ts installs` checks the chart and the manifests',
-    },
-  ],
-  [
-    'README.md As a service',
-    'sudo ./cay-linux-x64',
-    { by: 'nothing', reason: 'needs systemd; `bun scripts/main.ts installs` tries it' },
-  ],
-  ['README.md First start', 'cay serve', { by: 'shell', isFirstStart: true }],
-  [
-    'README.md Push and pull',
-    'docker login',
-    { by: 'clients', tools: ['docker', 'dockerd'], before: `cay serve; ${DOCKER}` },
-  ],
-  [
-    'README.md Push and pull',
-    'skopeo copy',
-    {
-      by: 'clients',
-      tools: ['skopeo', 'podman', 'crane', 'oras', 'helm3'],
+const TREATMENTS: Record<string, Record<string, Treatment>> = {
+  'README.md cay': { 'npm start': untried('installs from the internet; CI begins with these commands') },
+  'README.md Install': {
+    sha256sum: shell(`cp "$(type -P cay)" cay-linux-x64; sha256sum cay-linux-x64 > SHA256SUMS
+mkdir -p /usr/local/bin; export PATH=/usr/local/bin:$PATH`),
+  },
+  'README.md In Docker or podman': {
+    'skopeo copy': untried('needs a release; `bun scripts/main.ts installs` runs the image'),
+    'podman tag': untried('needs systemd of a user; `bun scripts/main.ts installs` runs the Quadlet'),
+  },
+  'README.md In Kubernetes or k3s': {
+    'helm install': untried(
+      'needs a cluster; `bun scripts/main.ts installs` checks the chart and the manifests',
+    ),
+  },
+  'README.md As a service': {
+    'sudo ./cay-linux-x64': untried('needs systemd; `bun scripts/main.ts installs` tries it'),
+  },
+  'README.md First start': { 'cay serve': { by: 'shell', isFirstStart: true } },
+  'README.md Push and pull': {
+    'docker login': clients(['docker', 'dockerd'], { before: `cay serve; ${DOCKER}` }),
+    'skopeo copy': clients(['skopeo', 'podman', 'crane', 'oras', 'helm3'], {
       before: `cay serve; ${SIGNED_IN}
 push layout 1; crane pull --format=oci localhost:5000/layout:1 layout
 tar c -T /dev/null | podman import - app
 echo notes > notes.txt
 helm create chart; helm package chart`,
-    },
-  ],
-  ['README.md Serve other hosts with TLS', 'cay serve', { by: 'shell' }],
-  ['README.md Behind a reverse proxy', 'trusted-proxies', { by: 'config' }],
-  [
-    'README.md Behind a reverse proxy',
-    'server {',
-    {
-      by: 'clients',
-      tools: ['nginx'],
-      script: `${NGINX}
-${THROUGH_PROXY}`,
-    },
-  ],
-  [
-    'README.md Behind a reverse proxy',
-    'registry.example.org {',
-    {
-      by: 'clients',
-      tools: ['caddy'],
-      script: `${CADDY}
-${THROUGH_PROXY}`,
-    },
-  ],
-  [
-    'README.md Behind a reverse proxy',
-    'http:',
-    { by: 'nothing', reason: 'Traefik is neither a Debian package nor installable with `go install`' },
-  ],
-  [
-    'README.md Users, robots and grants',
-    'cay user create alice',
-    {
-      by: 'shell',
-      before: `cay serve; push team/app 1.0
-echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpasswd`,
-    },
-  ],
-  [
-    'README.md Users, robots and grants',
-    'cay grant create anonymous',
-    { by: 'shell', before: 'cay serve; cay user create alice' },
-  ],
-  [
-    'README.md Push from CI',
-    'printf %s',
-    {
-      by: 'clients',
-      tools: ['docker', 'dockerd'],
+    }),
+  },
+  'README.md Serve other hosts with TLS': { 'cay serve': shell() },
+  'README.md Behind a reverse proxy': {
+    'trusted-proxies': config,
+    'server {': clients(['nginx'], { script: `${NGINX}\n${THROUGH_PROXY}` }),
+    'registry.example.org {': clients(['caddy'], { script: `${CADDY}\n${THROUGH_PROXY}` }),
+    'http:': untried('Traefik is neither a Debian package nor installable with `go install`'),
+  },
+  'README.md Users, robots and grants': {
+    'cay user create alice': shell(`cay serve; push team/app 1.0
+echo 'bob:$2b$04$GpXt6Y5ftqvb9l9fdoR7VeNrTPqhPeiYP4IfCkHRSsPAhCyQbLQWy' > htpasswd`),
+    'cay grant create anonymous': shell('cay serve; cay user create alice'),
+  },
+  'README.md Push from CI': {
+    'printf %s': clients(['docker', 'dockerd'], {
       before: `cay serve; ${DOCKER}
 cay user create alice; CAY_CI_TOKEN=$(cay robot create alice+ci | sed 's/.* //')
 cay grant create alice+ci 'alice/**' writer
 docker tag alpine registry.example:5000/alice/app:1.0`,
-    },
-  ],
-  [
-    'README.md Cache other registries',
-    '$ cay serve --upstream',
-    { by: 'nothing', reason: 'needs the internet; `bun run clients` pulls through a cache' },
-  ],
-  ['README.md Cache other registries', '[[upstream]]', { by: 'config' }],
-  ['docs/cache.md For a site with a bad uplink', '[[upstream]]', { by: 'config' }],
-  ['docs/cache.md For a board with an SD card', '[[upstream]]', { by: 'config' }],
-  [
-    'docs/cache.md Manage upstreams while cay runs',
-    '$ cay upstream create',
-    { by: 'shell', before: 'cay serve; echo secret > ghcr-token' },
-  ],
-  ['README.md Run it', 'cay serve', { by: 'shell', before: 'mkdir -p /srv' }],
-  ['README.md Logs', 'cay repo pulls', { by: 'shell', before: IMAGE }],
-  [
-    'docs/logs.md Block addresses with fail2ban',
-    '[Definition]',
-    {
-      by: 'clients',
-      tools: ['fail2ban-regex'],
+    }),
+  },
+  'README.md Cache other registries': {
+    '$ cay serve --upstream': untried('needs the internet; `bun run clients` pulls through a cache'),
+    '[[upstream]]': config,
+  },
+  'docs/cache.md For a site with a bad uplink': { '[[upstream]]': config },
+  'docs/cache.md For a board with an SD card': { '[[upstream]]': config },
+  'docs/cache.md Manage upstreams while cay runs': {
+    '$ cay upstream create': shell('cay serve; echo secret > ghcr-token'),
+  },
+  'README.md Run it': { 'cay serve': shell('mkdir -p /srv') },
+  'README.md Logs': { 'cay repo pulls': shell(IMAGE) },
+  'docs/logs.md Block addresses with fail2ban': {
+    '[Definition]': clients(['fail2ban-regex'], {
       before: 'cay serve',
       script: `curl -sS -u admin:wrong http://localhost:5000/v2/
 fail2ban-regex "$PWD/serve.log" "$PWD/block.conf" | tee found
 grep '1 matched' found`,
-    },
-  ],
-  [
-    'docs/logs.md Block addresses with fail2ban',
-    '[cay]',
-    { by: 'nothing', reason: 'bans addresses of this host' },
-  ],
-  [
-    'README.md Undo',
-    'cay tag delete',
-    { by: 'shell', before: `${IMAGE}; push app pr-17; age 3; push app v1 newer` },
-  ],
-  [
-    'README.md Undo',
-    'cay manifest purge',
-    { by: 'shell', before: `${IMAGE}; cay manifest delete app@$DIGEST --yes` },
-  ],
-  [
-    'README.md Expire old tags',
-    '$ cay retention test',
-    { by: 'shell', before: 'cay serve; push ci/app pr-1; push prod/app 1.0' },
-  ],
-  ['README.md Expire old tags', '[[retention]]', { by: 'config' }],
-  [
-    'README.md Limit what a namespace holds',
-    '$ cay quota set',
-    { by: 'shell', before: 'cay serve; push alice/app 1.0' },
-  ],
-  ['README.md Limit what a namespace holds', '[[quota]]', { by: 'config' }],
-  ['README.md Garbage collection', 'cay gc', { by: 'shell', before: IMAGE }],
-  [
-    'README.md Back up and restore',
-    'cay backup',
-    {
-      by: 'shell',
-      before: `${IMAGE}; mkdir -p /mnt /srv`,
-      after: 'test "$(digest app v1)" = "$DIGEST"; cay fsck --data /srv/new',
-    },
-  ],
-  [
-    'README.md Move in and out',
-    'cay import image.tar',
-    {
-      by: 'shell',
-      before: `${IMAGE}; push team/web 1.0; cay export image.tar app:v1; cay export monday.tar team/app`,
-    },
-  ],
-  [
-    'README.md From registry:2',
-    'cay import /var/lib/registry',
-    {
-      by: 'shell',
-      before:
-        "cay serve; printf %s 'alice:$2b$05$FnYC4fBJ2G6BDPbmowbe8uoF8QwybGjoQ8IuApdrvtQW2RvZZXvza' > htpasswd",
-      after: `${IS_MOVED}; cay user list | grep -w alice`,
-    },
-  ],
-  [
-    'README.md From Harbor',
-    'cay migrate',
-    { by: 'shell', before: 'cay serve; printf secret > secret', after: IS_MOVED },
-  ],
-  [
-    'README.md From Quay',
-    'cay migrate',
-    { by: 'shell', before: 'cay serve; printf secret > secret', after: IS_MOVED },
-  ],
-  ['README.md Damaged content', 'cay damage', { by: 'shell', before: IMAGE }],
-  ['README.md Restrict what can be pushed', '[artifacts]', { by: 'config' }],
-  [
-    'README.md The command line',
-    'cay login',
-    {
-      by: 'shell',
-      before: 'cay serve; unset CAY_DATA',
-    },
-  ],
-  [
-    'README.md The API',
-    'api() {',
-    {
-      by: 'shell',
-      before: `${IMAGE}; push team/app v1; CAY_TOKEN=$(token); cay group create team; cay user create alice; cay robot create alice+ci`,
-    },
-  ],
-]
+    }),
+    '[cay]': untried('bans addresses of this host'),
+  },
+  'README.md Undo': {
+    'cay tag delete': shell(`${IMAGE}; push app pr-17; age 3; push app v1 newer`),
+    'cay manifest purge': shell(`${IMAGE}; cay manifest delete app@$DIGEST --yes`),
+  },
+  'README.md Expire old tags': {
+    '$ cay retention test': shell('cay serve; push ci/app pr-1; push prod/app 1.0'),
+    '[[retention]]': config,
+  },
+  'README.md Limit what a namespace holds': {
+    '$ cay quota set': shell('cay serve; push alice/app 1.0'),
+    '[[quota]]': config,
+  },
+  'README.md Garbage collection': { 'cay gc': shell(IMAGE) },
+  'README.md Back up and restore': {
+    'cay backup': shell(
+      `${IMAGE}; mkdir -p /mnt /srv`,
+      'test "$(digest app v1)" = "$DIGEST"; cay fsck --data /srv/new',
+    ),
+  },
+  'README.md Move in and out': {
+    'cay import image.tar': shell(
+      `${IMAGE}; push team/web 1.0; cay export image.tar app:v1; cay export monday.tar team/app`,
+    ),
+  },
+  'README.md From registry:2': {
+    'cay import /var/lib/registry': shell(
+      "cay serve; printf %s 'alice:$2b$05$FnYC4fBJ2G6BDPbmowbe8uoF8QwybGjoQ8IuApdrvtQW2RvZZXvza' > htpasswd",
+      `${IS_MOVED}; cay user list | grep -w alice`,
+    ),
+  },
+  'README.md From Harbor': { 'cay migrate': shell('cay serve; printf secret > secret', IS_MOVED) },
+  'README.md From Quay': { 'cay migrate': shell('cay serve; printf secret > secret', IS_MOVED) },
+  'README.md Damaged content': { 'cay damage': shell(IMAGE) },
+  'README.md Restrict what can be pushed': { '[artifacts]': config },
+  'README.md The command line': { 'cay login': shell('cay serve; unset CAY_DATA') },
+  'README.md The API': {
+    'api() {': shell(
+      `${IMAGE}; push team/app v1; CAY_TOKEN=$(token); cay group create team; cay user create alice; cay robot create alice+ci`,
+    ),
+  },
+}
 
 /** Returns what is done with a block. Undefined for a block that the table does not have. */
 export function treatmentOf({ page, section, name }: Pick<Block, 'page' | 'section' | 'name'>) {
-  return TREATMENTS.find(([place, begins]) => place === `${page} ${section}` && name.startsWith(begins))?.[2]
+  const known = Object.entries(TREATMENTS[`${page} ${section}`] ?? {})
+  return known.find(([begins]) => name.startsWith(begins))?.[1]
 }
