@@ -1,11 +1,13 @@
+import { ok } from 'node:assert/strict'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { runCommand } from './lib/command.ts'
+import { throwFaults } from './lib/cases.ts'
 import { isDigestOf } from './lib/image.ts'
 import { imageManifest, Registry, randomBlob } from './lib/registry.ts'
-import { startServer } from './lib/server.ts'
-import { temporaryFolder } from './lib/temporary-folder.ts'
+import { eventually } from './lib/repeated.ts'
+import { type Server, startServer } from './lib/server.ts'
+import { temporaryFileSystem } from './lib/temporary-folder.ts'
 import { checkDataFolder } from './soak/data-folder.ts'
 import { Random } from './soak/random.ts'
 import { SampleUpstream } from './soak/sample-upstream.ts'
@@ -52,16 +54,15 @@ export async function run(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { seconds: { type: 'string', default: '60' } } })
   const milliseconds = Number(values.seconds) * 1000
   if (!(milliseconds > 0)) throw new Error('usage: cache-full [--seconds 60]')
-  await using folder = await temporaryFolder('full')
-  await runCommand(['mount', '-t', 'tmpfs', '-o', `size=${volumeMiB}m`, 'tmpfs', folder.path])
+  await using volume = await temporaryFileSystem(volumeMiB)
   const random = new Random(crypto.getRandomValues(new Uint32Array(1))[0] ?? 0)
   const samples = new Samples(random.fork())
   const upstream = new SampleUpstream(samples, 0)
   try {
     addImages(upstream, samples, random)
-    const data = join(folder.path, 'data')
+    const data = join(volume.path, 'data')
     const world: World = {
-      mount: folder.path,
+      mount: volume.path,
       data,
       upstream,
       samples,
@@ -73,12 +74,10 @@ export async function run(args: string[]): Promise<void> {
     console.log(await fill(world, milliseconds / 2, 0, pushesMax / 2))
     console.log(await fill(world, milliseconds / 2, capBytes, pushesMax))
     console.log(await pushIntoFull(world))
-    const faults = await checkDataFolder(data, new Set())
-    if (faults.length > 0) throw new Error(faults.join('\n'))
+    throwFaults(await checkDataFolder(data, new Set()))
     console.log('nothing is missing, and the database is intact')
   } finally {
     await upstream.stop()
-    await runCommand(['umount', folder.path])
   }
 }
 
@@ -95,12 +94,17 @@ function addImages(upstream: SampleUpstream, samples: Samples, random: Random): 
   }
 }
 
+/** Starts a cache in front of the upstream, with a setting of its table [cache]. */
+async function startCache(data: string, upstream: SampleUpstream, setting: string): Promise<Server> {
+  const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
+  await Bun.write(join(data, 'cay.toml'), `${settings}[cache]\n${setting}\n`)
+  return await startServer({ data })
+}
+
 /** Pulls for a while, and pushes until there are `pushes` images. `bytesMax` is the cap of the cache; 0 means none. */
 async function fill(world: World, milliseconds: number, bytesMax: number, pushes: number): Promise<string> {
   const { data, upstream } = world
-  const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
-  await Bun.write(join(data, 'cay.toml'), `${settings}[cache]\nbytes-max = ${bytesMax}\n`)
-  await using server = await startServer({ data })
+  await using server = await startCache(data, upstream, `bytes-max = ${bytesMax}`)
   const registry = new Registry(server.address)
   const state = { over: false }
   if (bytesMax > 0) await untilWithin(registry, bytesMax)
@@ -175,11 +179,8 @@ async function watchRoom(world: World, registry: Registry, bytesMax: number, sta
 
 /** Expects the cache to shrink below a lower cap soon after the start. */
 async function untilWithin(registry: Registry, bytesMax: number): Promise<void> {
-  const deadline = performance.now() + startSecondsMax * 1000
-  while ((await cachedBytes(registry)) > bytesMax) {
-    if (performance.now() > deadline) throw new Error('the cache stays above its new cap')
-    await Bun.sleep(lookMs)
-  }
+  const look = async () => ok((await cachedBytes(registry)) <= bytesMax, 'the cache stays above its new cap')
+  await eventually(look, startSecondsMax, lookMs)
 }
 
 async function freeBytes(mount: string): Promise<number> {
@@ -193,9 +194,7 @@ async function cachedBytes(registry: Registry): Promise<number> {
 
 /** Fills the volume with cached blobs, and pushes a blob that needs most of their space, and one that needs too much. */
 async function pushIntoFull({ data, mount, upstream, random }: World): Promise<string> {
-  const settings = `[[upstream]]\nname = "${upstreamName}"\nurl = "http://${upstream.address}"\n`
-  await Bun.write(join(data, 'cay.toml'), `${settings}[cache]\nfree-bytes-min = 0\n`)
-  await using server = await startServer({ data })
+  await using server = await startCache(data, upstream, 'free-bytes-min = 0')
   const registry = new Registry(server.address)
   const fullBytes = 3 * layerBytesMax
   for (let pulls = 0; pulls < images && (await freeBytes(mount)) > fullBytes; pulls++)

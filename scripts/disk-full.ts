@@ -1,12 +1,12 @@
-import { Database } from 'bun:sqlite'
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runCommand } from './lib/command.ts'
+import { throwFaults } from './lib/cases.ts'
 import { sha256 } from './lib/image.ts'
 import { type Answer, type Described, imageManifest, Registry, randomBlob, sizeOf } from './lib/registry.ts'
+import { whileRepeating } from './lib/repeated.ts'
 import { startServer } from './lib/server.ts'
-import { temporaryFolder } from './lib/temporary-folder.ts'
+import { temporaryFileSystem } from './lib/temporary-folder.ts'
 import { checkDatabase, checkDataFolder } from './soak/data-folder.ts'
 
 const MiB = 1024 * 1024
@@ -36,19 +36,13 @@ interface Disk {
  * @throws Error with the first violation
  */
 export async function run(): Promise<void> {
-  await using folder = await temporaryFolder('disk')
-  await runCommand(['mount', '-t', 'tmpfs', '-o', `size=${diskMiB}m`, 'tmpfs', folder.path])
-  try {
-    const data = join(folder.path, 'data')
-    await fillUnder(folder.path, data)
-    await using server = await startServer({ data })
-    const registry = new Registry(server.address)
-    await registry.expect([200], 'GET', `/v2/${repository}/manifests/after`)
-    throwFaults(await checkDataFolder(data, new Set()))
-    console.log('restarted: nothing is missing, and the database is intact')
-  } finally {
-    await runCommand(['umount', folder.path])
-  }
+  await using disk = await temporaryFileSystem(diskMiB)
+  const data = join(disk.path, 'data')
+  await fillUnder(disk.path, data)
+  await using server = await startServer({ data })
+  await new Registry(server.address).get(`/v2/${repository}/manifests/after`)
+  throwFaults(await checkDataFolder(data, new Set()))
+  console.log('restarted: nothing is missing, and the database is intact')
 }
 
 async function fillUnder(mount: string, data: string): Promise<void> {
@@ -129,8 +123,7 @@ async function fullForManifests({ registry, data, before, fill }: Disk): Promise
   expectClear(await registry.send('POST', `/v2/disk/other/blobs/uploads/?mount=${before}&from=${repository}`))
   expectClear(await registry.send('DELETE', `/v2/${repository}/manifests/before`))
   await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
-  using database = new Database(join(data, 'cay.db'), { readonly: true })
-  throwFaults(checkDatabase(database))
+  throwFaults(checkDatabase(data))
   return `manifests that do not fit (after ${stored}), a mount, a deletion: 507, the database is whole`
 }
 
@@ -157,28 +150,15 @@ async function anyBlob(registry: Registry) {
 
 /** Runs work while the earlier image is pulled again and again. */
 async function whilePulling<T>({ registry, before }: Disk, work: () => Promise<T>): Promise<T> {
-  const state = { working: true }
-  const pulls = async () => {
-    while (state.working) {
-      await registry.expect([200], 'GET', `/v2/${repository}/manifests/before`)
-      await registry.pullBlob(repository, before)
-    }
+  const pull = async () => {
+    await registry.get(`/v2/${repository}/manifests/before`)
+    await registry.pullBlob(repository, before)
   }
-  const pulled = pulls()
-  try {
-    return await work()
-  } finally {
-    state.working = false
-    await pulled
-  }
+  return await whileRepeating(pull, work)
 }
 
 /** Expects the response of a full disk: 507 with a message. */
 function expectClear({ status, text }: Answer): void {
   if (status !== 507 || !text.includes('disk is full'))
     throw new Error(`unexpected response of a full disk: ${status} ${text}`)
-}
-
-function throwFaults(faults: string[]): void {
-  if (faults.length > 0) throw new Error(faults.join('\n'))
 }

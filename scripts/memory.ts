@@ -1,6 +1,8 @@
 import { parseArgs } from 'node:util'
-import { imageManifest, manifestMediaType, Registry, randomBlob } from './lib/registry.ts'
-import { type Server, startServer } from './lib/server.ts'
+import { throwFaults } from './lib/cases.ts'
+import { processUsage } from './lib/process-usage.ts'
+import { imageManifest, Registry, randomBlob } from './lib/registry.ts'
+import { startServer } from './lib/server.ts'
 
 const MiB = 1024 * 1024
 const peakMiBMax = 250
@@ -25,18 +27,12 @@ export async function run(args: string[]): Promise<void> {
   for (const load of [transfers, largestManifests, slowClients]) {
     await using server = await startServer()
     const said = await load(new Registry(server.address), bytes)
-    const peak = await peakMiB(server)
+    const peak = processUsage(server.pid).peakRssBytes / MiB
     const line = `${said}: peak ${peak.toFixed(0)} MiB`
     console.log(line)
     if (peak > peakMiBMax) faults.push(`${line}, more than ${peakMiBMax}`)
   }
-  if (faults.length > 0) throw new Error(faults.join('\n'))
-}
-
-/** Returns the peak memory of the process. */
-async function peakMiB({ pid }: Server): Promise<number> {
-  const status = await Bun.file(`/proc/${pid}/status`).text()
-  return Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) / 1024
+  throwFaults(faults)
 }
 
 async function transfers(registry: Registry, bytes: number): Promise<string> {
@@ -56,8 +52,7 @@ async function largestManifests(registry: Registry): Promise<string> {
   const frame = imageManifest(described, [], '').length
   const putManifest = async (_: unknown, number: number) => {
     const body = imageManifest(described, [], String(number).padEnd(manifestBytes - frame, '.'))
-    const headers = { 'content-type': manifestMediaType }
-    await registry.expect([201], 'PUT', `/v2/${repository}/manifests/${number}`, { headers, body })
+    await registry.pushManifest(repository, String(number), body)
   }
   await Promise.all(Array.from({ length: manifestsCount }, putManifest))
   return `${manifestsCount} manifests of ${manifestBytes / MiB} MiB at once`

@@ -1,6 +1,6 @@
-import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { build } from './build.ts'
+import { startRecordingRelay } from './clients/cached/recording-relay.ts'
 import { type Client, runClient } from './clients/client.ts'
 import { distrusting, PASSWORD, trusting, USER } from './clients/over-tls.ts'
 import { CaseReport } from './lib/cases.ts'
@@ -40,7 +40,8 @@ export async function run(): Promise<void> {
   await runCommand([ip, 'address', 'add', `${ADDRESS}/32`, 'dev', 'lo'])
   const report = new CaseReport()
   try {
-    await using relay = await startRelay(server.address)
+    // The server listens on 127.0.0.1 only.
+    await using relay = await startRecordingRelay(server.address, ADDRESS)
     await runClients(distrusting, relay.address, join(folder.path, 'before'), report)
     const step = (name: string, work: () => Promise<unknown>) => report.try('cay trust', name, work)
     await whileTrusting({ data, registry: relay.address, step }, () =>
@@ -55,27 +56,4 @@ export async function run(): Promise<void> {
 async function runClients(clients: Client[], registry: string, folder: string, report: CaseReport) {
   for (const client of clients)
     await report.prepare(client.name, () => runClient(client, registry, folder, report))
-}
-
-/** Forwards bytes from the address that clients use to the server, which listens on 127.0.0.1 only. */
-async function startRelay(server: string): Promise<AsyncDisposable & { address: string }> {
-  const { hostname, port } = new URL(`http://${server}`)
-  const relay = createServer((client) => {
-    const onward = connect(Number(port), hostname)
-    client.pipe(onward).pipe(client)
-    for (const socket of [client, onward])
-      socket.on('error', () => {
-        client.destroy()
-        onward.destroy()
-      })
-  })
-  await new Promise<void>((resolve) => relay.listen(0, ADDRESS, resolve))
-  const address = relay.address()
-  const taken = typeof address === 'object' && address ? address.port : 0
-  return {
-    address: `${ADDRESS}:${taken}`,
-    async [Symbol.asyncDispose]() {
-      relay.close()
-    },
-  }
 }

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { throwFaults } from '../lib/cases.ts'
 import { sha256 } from '../lib/image.ts'
 import { processUsage } from '../lib/process-usage.ts'
 import { manifestMediaType } from '../lib/registry.ts'
@@ -40,7 +41,7 @@ export async function neighbours(args: string[]): Promise<void> {
     console.log(`${share >= 0.5 ? 'ok  ' : 'FAIL'} ${line}`)
     if (share < 0.5) faults.push(line)
   }
-  if (faults.length > 0) throw new Error(faults.join('\n'))
+  throwFaults(faults)
 }
 
 /** Lets a thread attack, so that it takes nothing from the user but what it takes from the server. */

@@ -1,3 +1,4 @@
+import { throwFaults } from '../lib/cases.ts'
 import { audit, grants, guesses, lockout, rotation } from './accounts.ts'
 import { contentLength, slowBodies } from './bodies.ts'
 import { type AttackCase, isWithin } from './case.ts'
@@ -42,7 +43,7 @@ export async function replay(names: string[]): Promise<void> {
       if (!isWithin(measured)) faults.push(line)
     }
   }
-  if (faults.length > 0) throw new Error(faults.join('\n'))
+  throwFaults(faults)
 }
 
 function rounded(value: number): string {

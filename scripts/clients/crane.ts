@@ -1,6 +1,6 @@
 import { deepEqual, equal, ok, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
-import { makeImage, makeIndex, sha256, writeLayout } from '../lib/image.ts'
+import { makeImage, makeIndex, makePlatforms, sha256, writeLayout } from '../lib/image.ts'
 import type { CaseContext, Client } from './client.ts'
 
 /** crane: go-containerregistry's client, whose library ko, cosign and flux push with. */
@@ -34,7 +34,7 @@ async function pushImage(context: CaseContext): Promise<void> {
 }
 
 async function pushIndex({ registry, folder, run }: CaseContext): Promise<void> {
-  const images = [await makeImage({ architecture: 'amd64' }), await makeImage({ architecture: 'arm64' })]
+  const images = await makePlatforms()
   const nested = makeIndex([makeIndex(images), await makeImage({ layerCount: 1 })])
   await writeLayout(join(folder, 'pushed'), nested, '1')
   await run`crane push --insecure pushed ${registry}/crane/index:1`

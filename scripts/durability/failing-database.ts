@@ -1,7 +1,7 @@
-import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
 import { cp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { throwFaults } from '../lib/cases.ts'
 import { sha256 } from '../lib/image.ts'
 import { imageManifest, Registry, randomBlob } from '../lib/registry.ts'
 import { type Server, startServer } from '../lib/server.ts'
@@ -47,7 +47,7 @@ async function failSync(what: string, name: string): Promise<string> {
   const registry = new Registry(server.address)
   for (const path of acknowledged) await registry.expect([200], 'GET', path)
   await push(registry)
-  throwFaults(data)
+  throwFaults(checkDatabase(data))
   return `${what} fails: the process ends, and ${acknowledged.length} acknowledged manifests are there again`
 }
 
@@ -93,12 +93,6 @@ async function interruptCopy(what: string, injection: string, said: RegExp): Pro
   await using _ = await startServer({ data })
   const copies = (await readdir(data)).filter((name) => name.includes('.before-'))
   if (copies.join() !== 'cay.db.before-2') throw new Error(`${what}: ${copies.join()}`)
-  throwFaults(data)
+  throwFaults(checkDatabase(data))
   return `${what}: no partial copy, and the next start makes one and migrates`
-}
-
-function throwFaults(data: string): void {
-  using database = new Database(join(data, 'cay.db'), { readonly: true })
-  const faults = checkDatabase(database)
-  if (faults.length > 0) throw new Error(`the database is damaged:\n${faults.join('\n')}`)
 }

@@ -1,6 +1,6 @@
-import { Database } from 'bun:sqlite'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { throwFaults } from '../lib/cases.ts'
 import { sha256 } from '../lib/image.ts'
 import { imageManifest, Registry, randomBlob, sizeOf } from '../lib/registry.ts'
 import { type Server, startServer } from '../lib/server.ts'
@@ -56,9 +56,7 @@ export async function checkFailingDisk(): Promise<string[]> {
     lines.push(await failManifest(patient))
     lines.push(await withoutHardLinks(patient))
   }
-  using database = new Database(join(data, 'cay.db'), { readonly: true })
-  const faults = checkDatabase(database)
-  if (faults.length > 0) throw new Error(`the database is damaged:\n${faults.join('\n')}`)
+  throwFaults(checkDatabase(data))
   return lines
 }
 

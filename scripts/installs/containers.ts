@@ -3,9 +3,10 @@ import { join } from 'node:path'
 import { version } from '../../package.json'
 import { startDaemon } from '../clients/containers/daemon.ts'
 import { runCommand } from '../lib/command.ts'
+import { eventually } from '../lib/repeated.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
 import { rootlessPodman } from './rootless-podman.ts'
-import { eventually, expectNoSecret, imageIn, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
+import { expectNoSecret, imageIn, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 
 /** How the README runs the image, and how it is hardened. */
 const runArguments = ['run', '--detach', '--name', 'cay', '--volume', 'cay:/var/lib/cay']

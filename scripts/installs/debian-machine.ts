@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
+import { eventually } from '../lib/repeated.ts'
 import { stopProcess } from '../lib/stop-process.ts'
 import { cacheFolder } from '../toolchain/go-tool.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
-import { eventually } from './trial.ts'
 
 const bootSecondsMax = 120
 const makeSecondsMax = 1800

@@ -3,13 +3,14 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { version } from '../../package.json'
 import { runCommand } from '../lib/command.ts'
+import { eventually } from '../lib/repeated.ts'
 import { startServer } from '../lib/server.ts'
 import { downloadPackages } from '../packaging/debian-packages.ts'
 import { writeDeployments } from '../packaging/deployments.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
 import { writeSchemas } from './kubernetes-schemas.ts'
 import { rootlessPodman } from './rootless-podman.ts'
-import { eventually, expectNoSecret, imageIn, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
+import { expectNoSecret, imageIn, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 
 /** The chart, the manifests and the lines for Compose. */
 export const deployments: Trial = {

@@ -3,13 +3,14 @@ import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'
+import { eventually } from '../lib/repeated.ts'
 import { platforms } from '../packaging/platform.ts'
 import { buildRpm } from '../packaging/rpm.ts'
 import { sourceSeconds } from '../packaging/source-time.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
 import { bootDebian, type Machine } from './debian-machine.ts'
 import { installDeb } from './debian-package.ts'
-import { eventually, expectNoSecret, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
+import { expectNoSecret, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 
 /** The highest exposure that `systemd-analyze security` may find, in tenths. */
 const exposureMax = 20

@@ -60,16 +60,3 @@ export function expectNoSecret(log: string, password: string): void {
   equal(log.includes(password), false, 'the log contains the password')
   equal(log.includes('cay initial-password'), true, `the log does not say how to show the password:\n${log}`)
 }
-
-/** Calls `work` until it succeeds, because a server needs a moment to start. */
-export async function eventually<T>(work: () => Promise<T>, secondsMax = 30): Promise<T> {
-  const deadline = performance.now() + secondsMax * 1000
-  for (;;) {
-    try {
-      return await work()
-    } catch (error) {
-      if (performance.now() > deadline) throw error
-      await Bun.sleep(100)
-    }
-  }
-}

@@ -5,9 +5,10 @@ import { migrations } from '../../src/metadata/migration/migrations.ts'
 import { fixtureContent } from '../../test/support/fixture-content.ts'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'
+import { eventually } from '../lib/repeated.ts'
 import { bootDebian, type Machine } from './debian-machine.ts'
 import { installDeb } from './debian-package.ts'
-import { eventually, pushOwnImage, type Trial, type TrialContext } from './trial.ts'
+import { pushOwnImage, type Trial, type TrialContext } from './trial.ts'
 
 const repository = join(import.meta.dir, '..', '..')
 const fixtures = join(repository, 'test', 'fixtures')

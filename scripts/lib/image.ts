@@ -1,3 +1,4 @@
+import { deepEqual } from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -155,7 +156,7 @@ export async function writeDockerArchive(file: string, image: Image, name: strin
 }
 
 /** Reads the image of an archive that `docker save`, `podman save` or skopeo wrote. */
-export async function readDockerArchive(file: string): Promise<{ config: Uint8Array; layers: Uint8Array[] }> {
+async function readDockerArchive(file: string): Promise<{ config: Uint8Array; layers: Uint8Array[] }> {
   const files = await new Bun.Archive(await Bun.file(file).bytes()).files()
   const read = async (path: string) => {
     const entry = files.get(path)
@@ -164,6 +165,13 @@ export async function readDockerArchive(file: string): Promise<{ config: Uint8Ar
   }
   const [image] = JSON.parse(new TextDecoder().decode(await read('manifest.json')))
   return { config: await read(image.Config), layers: await Promise.all(image.Layers.map(read)) }
+}
+
+/** Expects an archive of `docker save` to have the layers of an image. Returns its config. */
+export async function expectArchive(file: string, image: Image): Promise<Uint8Array> {
+  const { config, layers } = await readDockerArchive(file)
+  deepEqual(layers.map(sha256), image.layers.map(sha256))
+  return config
 }
 
 /** Returns the digest of bytes, `sha256:<hex>`. */

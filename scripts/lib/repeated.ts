@@ -20,3 +20,16 @@ export async function whileRepeating<T>(
     await repeated
   }
 }
+
+/** Calls `work` until it succeeds, for at most so long; then its last error is thrown. */
+export async function eventually<T>(work: () => Promise<T>, secondsMax = 30, pauseMs = 100): Promise<T> {
+  const deadline = performance.now() + secondsMax * 1000
+  for (;;) {
+    try {
+      return await work()
+    } catch (error) {
+      if (performance.now() > deadline) throw error
+      await Bun.sleep(pauseMs)
+    }
+  }
+}

@@ -11,8 +11,8 @@ import { isDigestOf } from '../lib/image.ts'
  * @param hashed blobs whose bytes need not be read again; those that were read are added
  */
 export async function checkDataFolder(data: string, hashed: Set<string>): Promise<string[]> {
+  const faults = checkDatabase(data)
   using database = new Database(join(data, 'cay.db'), { readonly: true })
-  const faults = checkDatabase(database)
   const rows = database
     .query<BlobRow, []>('select digest, size, bytes from blob left join blob_bytes on blob_id = id')
     .all()
@@ -37,7 +37,8 @@ interface BlobRow {
 }
 
 /** Returns what SQLite's own checks report, and rows that refer to missing rows. */
-export function checkDatabase(database: Database): string[] {
+export function checkDatabase(data: string): string[] {
+  using database = new Database(join(data, 'cay.db'), { readonly: true })
   const integrity = database.query<{ integrity_check: string }, []>('PRAGMA integrity_check').all()
   const faults = integrity.map((row) => row.integrity_check).filter((message) => message !== 'ok')
   const dangling = database.query('PRAGMA foreign_key_check').all()

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { runCommand } from '../lib/command.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 
 /** A killed command runs at most this long before. */
@@ -15,17 +14,6 @@ const failingCalls = [1, 3, 7]
 export interface Ended {
   code: number | null
   output: string
-}
-
-/** Mounts a file system in memory while `work` runs. */
-export async function withTmpfs(sizeMiB: number, work: (mount: string) => Promise<void>): Promise<void> {
-  await using folder = await temporaryFolder('tmpfs')
-  await runCommand(['mount', '-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', folder.path])
-  try {
-    await work(folder.path)
-  } finally {
-    await runCommand(['umount', folder.path])
-  }
 }
 
 /** Runs a command and kills it after a random time. */

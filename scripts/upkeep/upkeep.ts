@@ -4,14 +4,14 @@ import { parseArgs } from 'node:util'
 import { build } from '../build.ts'
 import { CaseReport } from '../lib/cases.ts'
 import { runCommand } from '../lib/command.ts'
-import { type Content, makeImage, makeIndex } from '../lib/image.ts'
+import { type Content, makeIndex, makePlatforms } from '../lib/image.ts'
 import { startPeer } from '../lib/peers.ts'
 import { manifestMediaType, Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
-import { temporaryFolder } from '../lib/temporary-folder.ts'
+import { temporaryFileSystem, temporaryFolder } from '../lib/temporary-folder.ts'
 import { writeRegistryFolder } from '../readme/other-registries.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
-import { ended, failCalls, killed, withTmpfs } from './commands.ts'
+import { ended, failCalls, killed } from './commands.ts'
 import { failRead, failScrub, killScrubs } from './scrubs.ts'
 
 const MiB = 1024 * 1024
@@ -69,7 +69,7 @@ async function moveIn(cay: string): Promise<void> {
   const source = new Registry(`127.0.0.1:${peer.port}`)
   const contents = new Map<string, Content>()
   for (const name of ['alpine', 'team/app', 'team/deep/er/app']) {
-    contents.set(name, makeIndex([await makeImage(), await makeImage({ architecture: 'arm64' })]))
+    contents.set(name, makeIndex(await makePlatforms()))
   }
   for (const [name, content] of contents) await source.pushContent(name, '1.0', content)
   const [imported, migrated] = [join(folder.path, 'imported'), join(folder.path, 'migrated')]
@@ -139,27 +139,27 @@ async function fill(data: string): Promise<void> {
 
 async function killBackups(cay: string, data: string, rounds: number): Promise<void> {
   // On another file system blobs are copied, which takes longer than linking them.
-  await withTmpfs(4 * images, async (mount) => {
-    const target = join(mount, 'target')
-    for (let round = 0; round < rounds; round++) await killed([cay, 'backup', target, '--data', data])
-    await runCommand([cay, 'backup', target, '--data', data])
-    await runCommand([cay, 'backup', target, '--verify', '--data', data])
-    const snapshots = await readdir(join(target, 'snapshots'))
-    if (snapshots.some((name) => name.startsWith('.'))) throw new Error(`left behind: ${snapshots}`)
-  })
+  await using volume = await temporaryFileSystem(4 * images)
+  const mount = volume.path
+  const target = join(mount, 'target')
+  for (let round = 0; round < rounds; round++) await killed([cay, 'backup', target, '--data', data])
+  await runCommand([cay, 'backup', target, '--data', data])
+  await runCommand([cay, 'backup', target, '--verify', '--data', data])
+  const snapshots = await readdir(join(target, 'snapshots'))
+  if (snapshots.some((name) => name.startsWith('.'))) throw new Error(`left behind: ${snapshots}`)
 }
 
 async function killRestores(cay: string, data: string, rounds: number): Promise<void> {
-  await withTmpfs(6 * images, async (mount) => {
-    const [target, restored] = [join(mount, 'target'), join(mount, 'restored')]
-    await runCommand([cay, 'backup', target, '--data', data])
-    for (let round = 0; round < rounds; round++) {
-      const { code } = await killed([cay, 'restore', target, '--data', restored])
-      if (code === 0) await rm(restored, { recursive: true })
-    }
-    await runCommand([cay, 'restore', target, '--data', restored])
-    await runCommand([cay, 'fsck', '--data', restored])
-  })
+  await using volume = await temporaryFileSystem(6 * images)
+  const mount = volume.path
+  const [target, restored] = [join(mount, 'target'), join(mount, 'restored')]
+  await runCommand([cay, 'backup', target, '--data', data])
+  for (let round = 0; round < rounds; round++) {
+    const { code } = await killed([cay, 'restore', target, '--data', restored])
+    if (code === 0) await rm(restored, { recursive: true })
+  }
+  await runCommand([cay, 'restore', target, '--data', restored])
+  await runCommand([cay, 'fsck', '--data', restored])
 }
 
 async function killImports(cay: string, data: string, rounds: number): Promise<void> {
@@ -175,15 +175,15 @@ async function killImports(cay: string, data: string, rounds: number): Promise<v
 
 /** A backup that does not fit says so; it continues when there is space. */
 async function fillBackup(cay: string, data: string): Promise<void> {
-  await withTmpfs(images / 2, async (mount) => {
-    const target = join(mount, 'target')
-    const full = await ended([cay, 'backup', target, '--data', data])
-    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
-      throw new Error(`unclear: ${full.output}`)
-    await runCommand(['mount', '-o', `remount,size=${4 * images}m`, mount])
-    await runCommand([cay, 'backup', target, '--data', data])
-    await runCommand([cay, 'backup', target, '--verify', '--data', data])
-  })
+  await using volume = await temporaryFileSystem(images / 2)
+  const mount = volume.path
+  const target = join(mount, 'target')
+  const full = await ended([cay, 'backup', target, '--data', data])
+  if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
+    throw new Error(`unclear: ${full.output}`)
+  await runCommand(['mount', '-o', `remount,size=${4 * images}m`, mount])
+  await runCommand([cay, 'backup', target, '--data', data])
+  await runCommand([cay, 'backup', target, '--verify', '--data', data])
 }
 
 /** An import and a restore that do not fit say so; they continue when there is space. */
@@ -196,15 +196,15 @@ async function fillImportAndRestore(cay: string, data: string): Promise<void> {
     ['import', layout],
     ['restore', target],
   ] as const) {
-    await withTmpfs(images / 2, async (mount) => {
-      const command = [cay, verb, from, '--data', join(mount, 'data')]
-      const full = await ended(command)
-      if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
-        throw new Error(`${verb}: unclear: ${full.output.slice(0, 2000)}`)
-      await runCommand(['mount', '-o', `remount,size=${6 * images}m`, mount])
-      await runCommand(command)
-      await runCommand([cay, 'fsck', '--data', join(mount, 'data')])
-    })
+    await using volume = await temporaryFileSystem(images / 2)
+    const mount = volume.path
+    const command = [cay, verb, from, '--data', join(mount, 'data')]
+    const full = await ended(command)
+    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
+      throw new Error(`${verb}: unclear: ${full.output.slice(0, 2000)}`)
+    await runCommand(['mount', '-o', `remount,size=${6 * images}m`, mount])
+    await runCommand(command)
+    await runCommand([cay, 'fsck', '--data', join(mount, 'data')])
   }
 }
 

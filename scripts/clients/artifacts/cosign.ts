@@ -1,6 +1,6 @@
 import { deepEqual, equal, match, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
-import { type Content, makeImage, makeIndex } from '../../lib/image.ts'
+import { type Content, makeImage, makeIndex, makePlatforms } from '../../lib/image.ts'
 import { Registry } from '../../lib/registry.ts'
 import type { CaseContext, Client } from '../client.ts'
 import { Published } from '../published.ts'
@@ -120,7 +120,7 @@ async function signImage(context: CaseContext, name: string, kind: keyof typeof 
 }
 
 async function signIndex(context: CaseContext, name: string): Promise<void> {
-  const images = [await makeImage({ architecture: 'amd64' }), await makeImage({ architecture: 'arm64' })]
+  const images = await makePlatforms()
   const index = makeIndex(images)
   const { image, verify, sign } = await prepare(context, `${name}/index`, schemes.bundles, index)
   await sign('--recursive')

@@ -4,7 +4,7 @@ import { sha256 } from '../../lib/image.ts'
 import type { CaseContext, Client } from '../client.ts'
 import { containerdHome } from '../containers/containerd.ts'
 import { containersHome } from '../containers/containers-home.ts'
-import { type Cached, REPOSITORY, withAndWithoutUpstream } from './world.ts'
+import { type Cached, referencesOf, withAndWithoutUpstream } from './world.ts'
 
 /** No server has this name, so everything that is pulled comes from the mirror. */
 const NAME = 'origin.invalid'
@@ -36,7 +36,7 @@ export const cachedForContainerd: Client = {
 async function pullBySkopeo(context: CaseContext, { address, image }: Cached): Promise<void> {
   const { run } = context
   const conf = await writeRegistriesConf(context, address)
-  for (const reference of [`${REPOSITORY}:1`, `${REPOSITORY}@${image.descriptor.digest}`]) {
+  for (const reference of referencesOf(image)) {
     await run`rm -rf pulled`
     await run`skopeo --registries-conf ${conf} copy docker://${NAME}/${reference} oci:pulled:1`
     await run`diff --recursive pushed/blobs pulled/blobs`
@@ -46,7 +46,7 @@ async function pullBySkopeo(context: CaseContext, { address, image }: Cached): P
 async function pullByPodman(context: CaseContext, { address, image }: Cached): Promise<void> {
   const { run } = context
   const conf = await writeRegistriesConf(context, address)
-  for (const reference of [`${REPOSITORY}:1`, `${REPOSITORY}@${image.descriptor.digest}`]) {
+  for (const reference of referencesOf(image)) {
     const id = await run`env CONTAINERS_REGISTRIES_CONF=${conf} podman pull --quiet ${NAME}/${reference}`
     equal(`sha256:${id.trim()}`, sha256(image.config))
     await run`podman rmi --all --force`
@@ -64,7 +64,7 @@ async function pullByCtr({ folder, run }: CaseContext, { address, image }: Cache
   const hosts = join(folder, 'certs.d')
   const toml = `server = "https://${NAME}"\n[host."http://${address}"]\n  capabilities = ["pull", "resolve"]\n`
   await Bun.write(join(hosts, NAME, 'hosts.toml'), toml)
-  for (const reference of [`${REPOSITORY}:1`, `${REPOSITORY}@${image.descriptor.digest}`]) {
+  for (const reference of referencesOf(image)) {
     const name = `${NAME}/${reference}`
     await run`rm -rf pulled`
     await run`ctr images pull --hosts-dir ${hosts} --all-platforms --snapshotter native ${name}`

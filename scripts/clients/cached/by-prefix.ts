@@ -4,50 +4,45 @@ import { makeImage, writeLayout } from '../../lib/image.ts'
 import { Registry } from '../../lib/registry.ts'
 import { startServer } from '../../lib/server.ts'
 import type { CaseContext, Client } from '../client.ts'
-import { type Cached, REPOSITORY, startCache, withAndWithoutUpstream } from './world.ts'
+import { type Cached, REPOSITORY, referencesOf, startCache, withAndWithoutUpstream } from './world.ts'
 
 const NAME = 'origin.lan'
+
+/** The commands that pull an image into the layout `pulled`, by client. */
+const PULLS: Record<string, (name: string, address: string) => string[]> = {
+  crane: (name) => ['crane', 'pull', '--insecure', '--format', 'oci', name, 'pulled'],
+  oras: (name) => ['oras', 'copy', '--from-plain-http', name, '--to-oci-layout', 'pulled:1'],
+  regctl: (name, address) => {
+    const host = ['--host', `reg=${address},tls=disabled`]
+    return ['regctl', ...host, 'image', 'copy', name, 'ocidir://pulled:1']
+  },
+}
 
 /** Clients that name the upstream's repositories below cay's own address; each pulls again without the upstream. */
 export const cachedByPrefix: Client = {
   name: 'cached-by-prefix',
   tools: ['crane', 'oras', 'regctl'],
   cases: {
-    'crane, by tag and by digest': (context) =>
-      withAndWithoutUpstream(context, NAME, (cached) => pullByCrane(context, cached)),
-    'oras, by tag and by digest': (context) =>
-      withAndWithoutUpstream(context, NAME, (cached) => pullByOras(context, cached)),
-    'regctl, by tag and by digest': (context) =>
-      withAndWithoutUpstream(context, NAME, (cached) => pullByRegctl(context, cached)),
+    ...Object.fromEntries(
+      Object.keys(PULLS).map((name) => [
+        `${name}, by tag and by digest`,
+        (context: CaseContext) =>
+          withAndWithoutUpstream(context, NAME, (cached) => pullBoth(context, cached, name)),
+      ]),
+    ),
+    'crane digest': (context) =>
+      withAndWithoutUpstream(context, NAME, async ({ address, image }) => {
+        const digest = await context.run`crane digest --insecure ${address}/${NAME}/${REPOSITORY}:1`
+        equal(digest.trim(), image.descriptor.digest)
+      }),
     'a cay in front of a cay in front of a registry': pullThroughTwo,
   },
 }
 
-async function pullByCrane({ run }: CaseContext, { address, image }: Cached): Promise<void> {
-  const name = `${address}/${NAME}/${REPOSITORY}`
-  const { digest } = image.descriptor
-  equal((await run`crane digest --insecure ${name}:1`).trim(), digest)
-  for (const reference of [`${name}:1`, `${name}@${digest}`]) {
+async function pullBoth({ run }: CaseContext, { address, image }: Cached, client: string): Promise<void> {
+  for (const reference of referencesOf(image)) {
     await run`rm -rf pulled`
-    await run`crane pull --insecure --format oci ${reference} pulled`
-    await run`diff --recursive pushed/blobs pulled/blobs`
-  }
-}
-
-async function pullByOras({ run }: CaseContext, { address, image }: Cached): Promise<void> {
-  const name = `${address}/${NAME}/${REPOSITORY}`
-  for (const reference of [`${name}:1`, `${name}@${image.descriptor.digest}`]) {
-    await run`rm -rf pulled`
-    await run`oras copy --from-plain-http ${reference} --to-oci-layout pulled:1`
-    await run`diff --recursive pushed/blobs pulled/blobs`
-  }
-}
-
-async function pullByRegctl({ run }: CaseContext, { address, image }: Cached): Promise<void> {
-  const name = `${address}/${NAME}/${REPOSITORY}`
-  for (const reference of [`${name}:1`, `${name}@${image.descriptor.digest}`]) {
-    await run`rm -rf pulled`
-    await run`regctl --host reg=${address},tls=disabled image copy ${reference} ocidir://pulled:1`
+    await run`${PULLS[client]?.(`${address}/${NAME}/${reference}`, address) ?? []}`
     await run`diff --recursive pushed/blobs pulled/blobs`
   }
 }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { runCommand } from '../../lib/command.ts'
 import { type Image, makeImage, sha256 } from '../../lib/image.ts'
 import { Registry } from '../../lib/registry.ts'
+import { eventually } from '../../lib/repeated.ts'
 import { type Server, startServer } from '../../lib/server.ts'
 import { temporaryFolder } from '../../lib/temporary-folder.ts'
 import type { CaseContext, Client } from '../client.ts'
@@ -106,14 +107,15 @@ stale-while-revalidate-seconds = 0
 
 /** Waits for the log line with the address of the mirror listener. */
 async function mirrorAddress(server: Server): Promise<string> {
-  const deadline = performance.now() + listenSecondsMax * 1000
-  while (performance.now() < deadline) {
-    const lines = server.log().split('\n')
-    const line = lines.find((one) => one.includes('listening as a mirror'))
-    if (line !== undefined) return (JSON.parse(line) as { address: string }).address
-    await Bun.sleep(10)
-  }
-  throw new Error(`there is no mirror listener\n${server.log()}`)
+  const line = await eventually(async () => {
+    const found = server
+      .log()
+      .split('\n')
+      .find((one) => one.includes('listening as a mirror'))
+    ok(found, `there is no mirror listener\n${server.log()}`)
+    return found
+  }, listenSecondsMax)
+  return JSON.parse(line).address
 }
 
 /** A Docker client that is logged in to Docker Hub. */

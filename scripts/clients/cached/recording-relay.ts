@@ -1,6 +1,6 @@
 import { connect, createServer, type Socket } from 'node:net'
 
-/** Forwards connections on loopback, and records what clients send. */
+/** Forwards connections, and records what clients send. */
 export interface RecordingRelay extends AsyncDisposable {
   /** `host:port` */
   address: string
@@ -9,7 +9,7 @@ export interface RecordingRelay extends AsyncDisposable {
   forwardTo(address: string): void
 }
 
-export async function startRecordingRelay(target: string): Promise<RecordingRelay> {
+export async function startRecordingRelay(target: string, host = '127.0.0.1'): Promise<RecordingRelay> {
   let current = target
   const parts: Buffer[] = []
   const sockets = new Set<Socket>()
@@ -20,9 +20,9 @@ export async function startRecordingRelay(target: string): Promise<RecordingRela
       socket.on('close', () => sockets.delete(socket))
     }
   })
-  await new Promise<void>((resolve) => relay.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => relay.listen(0, host, resolve))
   return {
-    address: `127.0.0.1:${(relay.address() as { port: number }).port}`,
+    address: `${host}:${(relay.address() as { port: number }).port}`,
     received: () => Buffer.concat(parts).toString('latin1'),
     forwardTo(address) {
       current = address

@@ -16,6 +16,11 @@ export interface Cached {
   image: Image
 }
 
+/** The image by its tag, and by its digest. */
+export function referencesOf({ descriptor }: Image): string[] {
+  return [`${REPOSITORY}:1`, `${REPOSITORY}@${descriptor.digest}`]
+}
+
 /** Pulls through a cay in front of another one, and again with the other one stopped and the first one restarted. */
 export async function withAndWithoutUpstream(
   { folder }: CaseContext,

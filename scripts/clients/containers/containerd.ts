@@ -1,6 +1,6 @@
 import { deepEqual, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
-import { type Content, makeImage, makeIndex, writeLayout } from '../../lib/image.ts'
+import { type Content, makeImage, makeIndex, makePlatforms, writeLayout } from '../../lib/image.ts'
 import { bringTools } from '../../toolchain/toolchain.ts'
 import type { CaseContext, Client } from '../client.ts'
 import { Published } from '../published.ts'
@@ -14,7 +14,7 @@ export const containerd: Client = {
   cases: {
     'push and pull of an image': async (context) => pushAndPull(context, await makeImage(), 'image'),
     'push and pull of an index': async (context) => {
-      const images = [await makeImage({ architecture: 'amd64' }), await makeImage({ architecture: 'arm64' })]
+      const images = await makePlatforms()
       await pushAndPull(context, makeIndex(images), 'index')
     },
   },

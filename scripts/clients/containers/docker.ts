@@ -1,10 +1,11 @@
-import { deepEqual, equal } from 'node:assert/strict'
+import { equal } from 'node:assert/strict'
 import { join } from 'node:path'
 import {
+  expectArchive,
   type Image,
   makeImage,
   makeIndex,
-  readDockerArchive,
+  makePlatforms,
   sha256,
   writeDockerArchive,
 } from '../../lib/image.ts'
@@ -96,10 +97,7 @@ async function pushAgain(context: CaseContext): Promise<void> {
 
 async function pushManifestList(context: CaseContext): Promise<void> {
   const { registry, run } = context
-  const [amd64, arm64] = [
-    await makeImage({ architecture: 'amd64' }),
-    await makeImage({ architecture: 'arm64' }),
-  ]
+  const [amd64, arm64] = await makePlatforms()
   const name = `${registry}/docker/list`
   await loadAndPush(context, amd64, `${name}:amd64`)
   await loadAndPush(context, arm64, `${name}:arm64`)
@@ -110,7 +108,7 @@ async function pushManifestList(context: CaseContext): Promise<void> {
 }
 
 async function pullIndex(context: CaseContext): Promise<void> {
-  const images = [await makeImage({ architecture: 'amd64' }), await makeImage({ architecture: 'arm64' })]
+  const images = await makePlatforms()
   await new Registry(context.registry).pushContent('docker/index', '1', makeIndex(images))
   for (const image of images) {
     const platform = `linux/${image.descriptor.platform?.architecture}`
@@ -136,8 +134,7 @@ async function pullAndCompare({ folder, run }: CaseContext, image: Image, name: 
   await run`docker pull ${flags} ${name}`
   equal(await imageId(run, name), sha256(image.config))
   await run`docker save --output pulled.tar ${name}`
-  const pulled = await readDockerArchive(join(folder, 'pulled.tar'))
-  deepEqual(pulled.layers.map(sha256), image.layers.map(sha256))
+  await expectArchive(join(folder, 'pulled.tar'), image)
   await run`docker rmi ${name}`
 }
 

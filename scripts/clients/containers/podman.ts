@@ -1,9 +1,9 @@
 import { deepEqual, equal, match } from 'node:assert/strict'
 import { join } from 'node:path'
 import {
+  expectArchive,
   type Image,
   makeImage,
-  readDockerArchive,
   sha256,
   writeDockerArchive,
   writeLayout,
@@ -80,7 +80,6 @@ async function pullAndCompare({ folder, run }: CaseContext, name: string, image:
   const id = (await run`podman pull --quiet --tls-verify=false ${flags} ${name}`).trim()
   equal(`sha256:${id}`, sha256(image.config))
   await run`podman save --format docker-archive --output ${id}.tar ${id}`
-  const pulled = await readDockerArchive(join(folder, `${id}.tar`))
-  deepEqual(pulled.layers.map(sha256), image.layers.map(sha256))
+  await expectArchive(join(folder, `${id}.tar`), image)
   await run`podman rmi --all --force`
 }
