@@ -50,32 +50,14 @@ const TEXTS = [
   '9007199254740993',
 ]
 
-const HEADERS = [
-  'Content-Length',
-  'Transfer-Encoding',
-  'Content-Type',
-  'Content-Range',
-  'Range',
-  'Host',
-  'Authorization',
-  'Cookie',
-  'Accept',
-  'If-Match',
-  'If-None-Match',
-  'Expect',
-  'Connection',
-  'Forwarded',
-  'X-Forwarded-For',
-  'X-Forwarded-Proto',
-  'X-Forwarded-Host',
-  'X-Docker-Token',
-  'Origin',
-  'Sec-Fetch-Site',
-  'User-Agent',
-  'Content-Encoding',
-  'Upgrade',
-  'X-Csrf-Token',
-]
+const HEADERS = `
+  Content-Length Transfer-Encoding Content-Type Content-Range Range Host Authorization Cookie Accept
+  If-Match If-None-Match Expect Connection Forwarded X-Forwarded-For X-Forwarded-Proto
+  X-Forwarded-Host X-Docker-Token Origin Sec-Fetch-Site User-Agent Content-Encoding Upgrade
+  X-Csrf-Token
+`
+  .trim()
+  .split(/\s+/)
 
 const VALUES = [
   ...TEXTS,

@@ -1,7 +1,7 @@
 import { equal, match } from 'node:assert/strict'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { startDaemon } from '../clients/containers/daemon.ts'
+import { startEngine } from '../clients/containers/docker.ts'
 import { runCommand } from '../lib/command.ts'
 import { eventually } from '../lib/repeated.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
@@ -61,12 +61,8 @@ async function runWithSecret({ folder, layout }: TrialContext): Promise<void> {
   await Bun.write(join(folder, 'password'), 'correct-horse-battery\n')
   await podman.run('secret', 'create', 'cay-admin', join(folder, 'password'))
   // A secret's file belongs to root; the option gives it to cay's user. runc cannot mount it into a read-only root.
-  const secret = [
-    '--secret',
-    'cay-admin,uid=65532',
-    '--env',
-    'CAY_ADMIN_PASSWORD_FILE=/run/secrets/cay-admin',
-  ]
+  const file = 'CAY_ADMIN_PASSWORD_FILE=/run/secrets/cay-admin'
+  const secret = ['--secret', 'cay-admin,uid=65532', '--env', file]
   await podman.run(...runArguments, ...publish, ...secret, id)
   await eventually(() => podman.run('exec', 'cay', 'cay', 'health'))
   equal((await podman.run('logs', 'cay')).includes('correct-horse'), false)
@@ -76,7 +72,7 @@ async function runWithSecret({ folder, layout }: TrialContext): Promise<void> {
 
 async function runInDocker({ folder, layout }: TrialContext): Promise<void> {
   const { docker = '', skopeo = '' } = await bringTools(['docker', 'skopeo'])
-  await using engine = await startEngine(folder)
+  await using engine = await startIsolatedEngine(folder)
   const run = async (...args: string[]) =>
     (await runCommand([...engine.prefix, docker, '--host', engine.host, ...args])).trim()
   const copy = ['copy', '--quiet', '--dest-daemon-host', engine.host]
@@ -97,28 +93,10 @@ async function runInDocker({ folder, layout }: TrialContext): Promise<void> {
   await run('rm', '--force', '--volumes', 'cay')
 }
 
-/** Starts an engine in a network of its own, which `prefix` enters, so that its bridge and ports are nobody else's. */
-async function startEngine(folder: string) {
-  const { dockerd = '', ip = '' } = await bringTools(['dockerd', 'ip'])
-  const host = `unix://${folder}/docker.sock`
-  const folders = [
-    '--data-root',
-    `${folder}/data`,
-    '--exec-root',
-    `${folder}/exec`,
-    '--pidfile',
-    `${folder}/pid`,
-  ]
-  const options = [
-    '--iptables=false',
-    '--ip6tables=false',
-    '--storage-driver=vfs',
-    ...folders,
-    '--host',
-    host,
-  ]
-  const script = `${ip} link set lo up && exec ${dockerd} ${options.join(' ')}`
-  const stop = await startDaemon(['unshare', '--net', 'sh', '-c', script], folder, 'API listen on')
+/** Starts an engine in a network of its own, which `prefix` enters. */
+async function startIsolatedEngine(folder: string) {
+  const engine = await startEngine(folder, { hasNetwork: true })
   const pid = (await Bun.file(`${folder}/pid`).text()).trim()
-  return { host, prefix: ['nsenter', '--target', pid, '--net', '--'], [Symbol.asyncDispose]: stop }
+  const prefix = ['nsenter', '--target', pid, '--net', '--']
+  return { host: engine.env.DOCKER_HOST, prefix, [Symbol.asyncDispose]: engine.tearDown }
 }

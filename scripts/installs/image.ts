@@ -33,15 +33,8 @@ async function copyWithReferrers({ layout }: TrialContext): Promise<void> {
   const { oras = '' } = await bringTools(['oras'])
   await using server = await startServer()
   const name = `${server.address}/cay/cay:${version}`
-  await runCommand([
-    oras,
-    'copy',
-    '--recursive',
-    '--from-oci-layout',
-    '--to-plain-http',
-    imageIn(layout),
-    name,
-  ])
+  const flags = ['--recursive', '--from-oci-layout', '--to-plain-http']
+  await runCommand([oras, 'copy', ...flags, imageIn(layout), name])
   const registry = new Registry(server.address)
   const get = async (path: string) =>
     (await registry.get(`/v2/cay/cay/${path}`)).json<{ manifests: Descriptor[] }>().manifests

@@ -166,6 +166,20 @@ export class Registry {
       await this.pushManifest(repository, reference, content.blobs.get(digest) ?? new Uint8Array(), mediaType)
     }
   }
+
+  /** Pulls content by its tag. Throws an Error if a byte differs. */
+  async pullContent(repository: string, tag: string, content: Content): Promise<void> {
+    const manifests = manifestsOf(content)
+    for (const digest of content.blobs.keys()) {
+      if (!manifests.has(digest)) await this.pullBlob(repository, digest)
+      const references = digest === content.descriptor.digest ? [tag, digest] : [digest]
+      for (const reference of manifests.has(digest) ? references : []) {
+        const { bytes } = await this.get(`/v2/${repository}/manifests/${reference}`, { accept: '*/*' })
+        if (!isDigestOf(digest, bytes))
+          throw new UnexpectedAnswer(`${repository}:${reference} has other bytes`)
+      }
+    }
+  }
 }
 
 /** Returns the media type of each manifest of the content by digest, children first. */

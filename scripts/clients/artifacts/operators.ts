@@ -49,19 +49,7 @@ async function pushImage(
   for (const [path, text] of Object.entries(source.files)) await Bun.write(join(folder, 'files', path), text)
   const lines = Object.entries(source.labels).map(([label, value]) => `LABEL ${label}=${value}`)
   await Bun.write(join(folder, 'Dockerfile'), ['FROM scratch', ...lines, 'COPY files /', ''].join('\n'))
-  const build = [
-    'buildah',
-    'build',
-    '--isolation',
-    'chroot',
-    '--quiet',
-    '--format',
-    format,
-    '--tag',
-    name,
-    '.',
-  ]
-  await run`${build}`
+  await run`buildah build --isolation chroot --quiet --format ${format} --tag ${name} .`
   await run`buildah push --tls-verify=false ${name}`
   await run`buildah rmi --all --force`
 }

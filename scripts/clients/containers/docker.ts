@@ -35,17 +35,20 @@ export interface EngineOptions {
   /** The `host:port` of a mirror of Docker Hub. */
   mirror?: string
   env?: Record<string, string>
+  /** Gives it a network of its own with a bridge, whose ports are nobody else's. By default its containers have none. */
+  hasNetwork?: boolean
 }
 
 /** Starts an engine below `home` that needs no network and no storage driver of the kernel. */
-export async function startEngine(home: string, { mirror, env = {} }: EngineOptions = {}) {
-  const { dockerd = '' } = await bringTools(['dockerd'])
+export async function startEngine(home: string, { mirror, env = {}, hasNetwork }: EngineOptions = {}) {
+  const { dockerd = '', ip = '' } = await bringTools(['dockerd', 'ip'])
   const host = `unix://${home}/docker.sock`
   const folders = ['--data-root', `${home}/data`, '--exec-root', `${home}/exec`, '--pidfile', `${home}/pid`]
-  const network = ['--iptables=false', '--ip6tables=false', '--bridge=none']
+  const network = ['--iptables=false', '--ip6tables=false', ...(hasNetwork ? [] : ['--bridge=none'])]
   const mirrors = mirror === undefined ? [] : ['--registry-mirror', `http://${mirror}`]
   const command = [dockerd, ...network, ...mirrors, '--storage-driver=vfs', ...folders, '--host', host]
-  const tearDown = await startDaemon(command, home, 'API listen on', env)
+  const inside = hasNetwork ? ['unshare', '--net', 'sh', '-c', `${ip} link set lo up && exec "$@"`, 'sh'] : []
+  const tearDown = await startDaemon([...inside, ...command], home, 'API listen on', env)
   return { env: { DOCKER_HOST: host }, tearDown }
 }
 
