@@ -1,15 +1,16 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
+import { sha256 } from '../lib/image.ts'
 import { registryConfig } from '../lib/peers.ts'
-import { Registry } from '../lib/registry.ts'
+import { imageManifest, Registry, randomBlob } from '../lib/registry.ts'
+import { writeRepository } from '../lib/registry-folder.ts'
 import { whileRepeating } from '../lib/repeated.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case, relative } from './lib/case.ts'
 import { fillMetadata } from './lib/filled-metadata.ts'
 import type { Row } from './lib/measurement.ts'
-import { layImages } from './lib/registry-layout.ts'
 import { imageOf, publishImage } from './push.ts'
 
 const garbage = 100
@@ -95,11 +96,25 @@ async function collect(registry: Registry): Promise<number> {
 async function measureRegistry({ executables }: Bench): Promise<Row> {
   await using folder = await temporaryFolder('bench-garbage')
   const data = join(folder.path, 'data')
-  layImages(data, images, garbage)
+  fillRegistry(data)
   const config = join(folder.path, 'config.yml')
   await Bun.write(config, registryConfig(data, 0))
   const began = performance.now()
   const command = [executables['docker-registry'], 'garbage-collect', '--delete-untagged', config]
   await runCommand(command, { cwd: folder.path, secondsMax: 600 })
   return { name: 'docker-registry', value: performance.now() - began, note: 'nothing is served meanwhile' }
+}
+
+/** Fills the folder of a docker-registry with images of two small blobs, some of which have no tag. */
+function fillRegistry(data: string): void {
+  for (let i = 0; i < images; i++) {
+    const [config, layer] = [randomBlob(256), randomBlob(256)]
+    const bytes = imageManifest(config, [layer], `image ${i}`)
+    const digest = sha256(bytes)
+    writeRepository(data, `bench/app-${Math.floor(i / 100)}`, {
+      blobs: [config, layer],
+      manifests: [{ digest, bytes }],
+      tags: i % (images / garbage) === 0 ? [] : [[`v${i}`, digest]],
+    })
+  }
 }

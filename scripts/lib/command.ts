@@ -10,6 +10,28 @@ export interface CommandOptions {
   secondsMax?: number
 }
 
+/** How a command ended; without an exit code if it was killed. */
+export interface Ended {
+  code: number | null
+  output: string
+  errors: string
+}
+
+/** Runs a command to its end, however that is. */
+export async function runToEnd(command: string[], options: CommandOptions = {}): Promise<Ended> {
+  const child = Bun.spawn(command, {
+    cwd: options.cwd ?? process.cwd(),
+    env: options.env ?? process.env,
+    stdin: options.input === undefined ? 'ignore' : Buffer.from(options.input),
+    stdout: 'pipe',
+    stderr: 'pipe',
+    timeout: Math.ceil((options.secondsMax ?? commandSecondsMax) * 1000),
+    killSignal: 'SIGKILL',
+  })
+  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
+  return { code: child.exitCode, output, errors }
+}
+
 /** A command that failed, with its output. */
 class CommandError extends Error {
   override name = 'CommandError'
@@ -20,21 +42,10 @@ class CommandError extends Error {
  * @throws CommandError with its output, if it does not exit with 0.
  */
 export async function runCommand(command: string[], options: CommandOptions = {}): Promise<string> {
-  const child = Bun.spawn(command, {
-    cwd: options.cwd ?? process.cwd(),
-    env: options.env ?? process.env,
-    stdin: options.input === undefined ? 'ignore' : Buffer.from(options.input),
-    stdout: 'pipe',
-    stderr: 'pipe',
-    timeout: (options.secondsMax ?? commandSecondsMax) * 1000,
-    killSignal: 'SIGKILL',
-  })
-  const [output, errors] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited])
-  if (child.exitCode !== 0) {
-    const end = child.exitCode ?? child.signalCode
-    throw new CommandError(`${command.join(' ')}\nended with ${end}\n${output}${errors}`)
-  }
-  return output
+  const { code, output, errors } = await runToEnd(command, options)
+  if (code === 0) return output
+  const end = code === null ? 'was killed' : `ended with ${code}`
+  throw new CommandError(`${command.join(' ')}\n${end}\n${output}${errors}`)
 }
 
 /** Runs a command written as a template: `` run`crane pull ${name} ${flags}` ``. */

@@ -103,7 +103,7 @@ export function packManifest(config: Part, layers: Part[], more: ManifestFields 
 }
 
 /** Returns the descriptor of a blob or a manifest. */
-export function describe({ mediaType, bytes }: Part): Descriptor {
+function describe({ mediaType, bytes }: Part): Descriptor {
   return { mediaType, digest: sha256(bytes), size: bytes.length }
 }
 

@@ -1,6 +1,5 @@
-import { mkdir, writeFile } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import { encode, type Image, makeImage, mediaTypes, sha256 } from '../lib/image.ts'
+import { writeRepository } from '../lib/registry-folder.ts'
 
 /** What the registries have: an image with a tag, and its signature as the tag that cosign makes. */
 const MOVED = { repository: 'team/app', tag: '1.0' }
@@ -84,20 +83,10 @@ export async function startRegistry(name: RegistryKind): Promise<OtherRegistry> 
 /** Writes the data folder of a registry:2 that has the image; returns its digest. */
 export async function writeRegistryFolder(folder: string): Promise<string> {
   const image = await makeImage({ layerBytes: 200_000 })
+  const stored = (blobs: Map<string, Uint8Array>) => [...blobs].map(([digest, bytes]) => ({ digest, bytes }))
   const { manifests, tags } = contentOf(image)
-  const root = join(folder, 'docker/registry/v2')
-  const write = async (path: string, content: Uint8Array | string) => {
-    await mkdir(dirname(join(root, path)), { recursive: true })
-    await writeFile(join(root, path), content)
-  }
-  for (const [digest, bytes] of [...image.blobs, ...manifests]) {
-    const hex = digest.slice('sha256:'.length)
-    await write(`blobs/sha256/${hex.slice(0, 2)}/${hex}/data`, bytes)
-  }
-  const own = `repositories/${MOVED.repository}/_manifests`
-  for (const digest of manifests.keys())
-    await write(`${own}/revisions/sha256/${digest.slice('sha256:'.length)}/link`, digest)
-  for (const [tag, digest] of tags) await write(`${own}/tags/${tag}/current/link`, digest)
+  const blobs = stored(image.blobs).filter(({ digest }) => !manifests.has(digest))
+  writeRepository(folder, MOVED.repository, { blobs, manifests: stored(manifests), tags })
   return image.descriptor.digest
 }
 

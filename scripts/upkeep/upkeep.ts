@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from '../build.ts'
 import { CaseReport } from '../lib/cases.ts'
-import { runCommand } from '../lib/command.ts'
+import { runCommand, runToEnd } from '../lib/command.ts'
 import { type Content, makeIndex, makePlatforms } from '../lib/image.ts'
 import { startPeer } from '../lib/peers.ts'
 import { manifestMediaType, Registry } from '../lib/registry.ts'
@@ -11,7 +11,7 @@ import { startServer } from '../lib/server.ts'
 import { temporaryFileSystem, temporaryFolder } from '../lib/temporary-folder.ts'
 import { writeRegistryFolder } from '../readme/other-registries.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
-import { ended, failCalls, killed } from './commands.ts'
+import { failCalls, killed } from './commands.ts'
 import { failRead, failScrub, killScrubs } from './scrubs.ts'
 
 const MiB = 1024 * 1024
@@ -164,9 +164,9 @@ async function fillBackup(cay: string, data: string): Promise<void> {
   await using volume = await temporaryFileSystem(images / 2)
   const mount = volume.path
   const target = join(mount, 'target')
-  const full = await ended([cay, 'backup', target, '--data', data])
-  if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
-    throw new Error(`unclear: ${full.output}`)
+  const full = await runToEnd([cay, 'backup', target, '--data', data])
+  if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.errors))
+    throw new Error(`unclear: ${full.errors}`)
   await runCommand(['mount', '-o', `remount,size=${4 * images}m`, mount])
   await runCommand([cay, 'backup', target, '--data', data])
   await runCommand([cay, 'backup', target, '--verify', '--data', data])
@@ -185,9 +185,9 @@ async function fillImportAndRestore(cay: string, data: string): Promise<void> {
     await using volume = await temporaryFileSystem(images / 2)
     const mount = volume.path
     const command = [cay, verb, from, '--data', join(mount, 'data')]
-    const full = await ended(command)
-    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.output))
-      throw new Error(`${verb}: unclear: ${full.output.slice(0, 2000)}`)
+    const full = await runToEnd(command)
+    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.errors))
+      throw new Error(`${verb}: unclear: ${full.errors.slice(0, 2000)}`)
     await runCommand(['mount', '-o', `remount,size=${6 * images}m`, mount])
     await runCommand(command)
     await runCommand([cay, 'fsck', '--data', join(mount, 'data')])

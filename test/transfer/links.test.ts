@@ -1,11 +1,11 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { chmod, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { registryBlob, writeRepository } from '../../scripts/lib/registry-folder.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { blobPlace } from '../../src/storage/blob-place.ts'
 import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
-import { registryBlob, registryFolder } from '../support/registry-folder.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable } from '../support/server.ts'
 
@@ -18,8 +18,12 @@ async function sourceFolder() {
   const folder = await temporaryFolder('links')
   const layer = randomBlob(200_000)
   const image = imageManifest(EMPTY, [layer])
-  await registryFolder(folder.path, 'team/app', 'v1', [EMPTY, layer], [image])
-  await chmod(registryBlob(folder.path, layer), 0o644)
+  writeRepository(folder.path, 'team/app', {
+    blobs: [EMPTY, layer],
+    manifests: [image],
+    tags: [['v1', image.digest]],
+  })
+  await chmod(registryBlob(folder.path, layer.digest), 0o644)
   return {
     folder,
     layer,
@@ -40,7 +44,7 @@ test.each(['with a server', 'without a server'])(
     await using source = await sourceFolder()
     await using target = await temporaryFolder('links-target')
     const data = target.path
-    const before = await stateOf(registryBlob(source.path, source.layer))
+    const before = await stateOf(registryBlob(source.path, source.layer.digest))
     const importNow = () => runCay(['import', source.path, '--data', data])
     let result: Awaited<ReturnType<typeof runCay>>
     if (how === 'with a server') {
@@ -49,7 +53,7 @@ test.each(['with a server', 'without a server'])(
     } else result = await importNow()
     expect(result).toMatchObject({ code: 0, output: expect.stringContaining('(1 of them as hard links)') })
     const imported = fileIn(data, source.layer)
-    expect(await stateOf(registryBlob(source.path, source.layer))).toEqual(before)
+    expect(await stateOf(registryBlob(source.path, source.layer.digest))).toEqual(before)
     expect((await stat(imported)).ino).toBe(before.ino)
 
     await using server = await startExecutable({ data })
@@ -58,8 +62,8 @@ test.each(['with a server', 'without a server'])(
     // What is pushed later gets a file of its own.
     const put = `/v2/team/app/blobs/uploads/?digest=${source.layer.digest}`
     await server.fetch(put, { method: 'POST', body: source.layer.bytes })
-    expect(await stateOf(registryBlob(source.path, source.layer))).toEqual(before)
-    expect(await Bun.file(registryBlob(source.path, source.layer)).bytes()).toEqual(
+    expect(await stateOf(registryBlob(source.path, source.layer.digest))).toEqual(before)
+    expect(await Bun.file(registryBlob(source.path, source.layer.digest)).bytes()).toEqual(
       new Uint8Array(source.layer.bytes),
     )
   },
@@ -67,7 +71,7 @@ test.each(['with a server', 'without a server'])(
 
 test('import: a damaged layer of registry:2 is not linked, and its image is refused', async () => {
   await using source = await sourceFolder()
-  const file = registryBlob(source.path, source.layer)
+  const file = registryBlob(source.path, source.layer.digest)
   await writeFile(file, source.layer.bytes.with(5, (source.layer.bytes[5] ?? 0) ^ 1))
   await using target = await temporaryFolder('links-target')
   const result = await runCay(['import', source.path, '--data', target.path])
@@ -78,7 +82,7 @@ test('import: a damaged layer of registry:2 is not linked, and its image is refu
 
 test('import: a layer of registry:2 that is a symbolic link is copied', async () => {
   await using source = await sourceFolder()
-  const file = registryBlob(source.path, source.layer)
+  const file = registryBlob(source.path, source.layer.digest)
   await rename(file, join(source.path, 'elsewhere'))
   await symlink(join(source.path, 'elsewhere'), file)
   await using target = await temporaryFolder('links-target')

@@ -1,6 +1,7 @@
 import { expect, setDefaultTimeout, test } from 'bun:test'
 import { mkdir, readdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { writeRepository } from '../../scripts/lib/registry-folder.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { basic, PASSWORD, startWithAccounts } from '../support/accounts.ts'
 import {
@@ -14,7 +15,6 @@ import {
   randomBlob,
 } from '../support/content.ts'
 import { pushBlob, pushImage, pushManifest } from '../support/push.ts'
-import { registryFolder } from '../support/registry-folder.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
 
@@ -97,9 +97,15 @@ test('transfer: cay import works without a server', async () => {
 test('transfer: cay import reads the data folder of registry:2, and reports what is damaged', async () => {
   await using folder = await temporaryFolder('transfer')
   const { layer, image, index, signature } = sample()
-  await registryFolder(folder.path, 'team/app', 'v1', [EMPTY, layer], [index, image, signature])
+  const manifests = [index, image, signature]
+  const tags = [['v1', index.digest]] as const
+  writeRepository(folder.path, 'team/app', { blobs: [EMPTY, layer], manifests, tags })
   const broken = imageManifest(EMPTY, [randomBlob(10)])
-  await registryFolder(folder.path, 'broken', 'v1', [EMPTY], [broken])
+  writeRepository(folder.path, 'broken', {
+    blobs: [EMPTY],
+    manifests: [broken],
+    tags: [['v1', broken.digest]],
+  })
   await using server = await startExecutable()
   const result = await runCay(['import', folder.path, '--data', server.data])
   expect(result.code).toBe(1)
