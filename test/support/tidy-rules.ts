@@ -1,4 +1,10 @@
-import type { ArrowFunctionExpression, Node, Function as OtherFunction } from 'oxc-parser'
+import type {
+  ArrowFunctionExpression,
+  JSXSpreadAttribute,
+  Node,
+  Function as OtherFunction,
+  SpreadElement,
+} from 'oxc-parser'
 import { worker } from '../../scripts/lib/bundle.ts'
 import type { SourceFile } from './source-file.ts'
 
@@ -63,15 +69,17 @@ export const shapeRules: Rule[] = [
     faults: (file) => (file.path.startsWith('src/') ? lostWorkers(file) : []),
   },
   {
-    name: 'no object literal spreads another literal: that disables excess property checks',
-    bad: [['src/a.ts', 'const a = { ...{ b, c } }']],
+    name: 'nothing spreads an object literal: that disables excess property checks',
+    bad: [
+      ['src/a.ts', 'const a = { ...{ b, c } }'],
+      ['src/page/a.tsx', 'const a = <p {...{ b, c }} />'],
+    ],
     faults: (file) => {
       const faults: string[] = []
-      file.visit({
-        SpreadElement(node) {
-          if (node.argument.type === 'ObjectExpression') faults.push(at(file, node, 'spreads a literal'))
-        },
-      })
+      const check = (node: SpreadElement | JSXSpreadAttribute) => {
+        if (node.argument.type === 'ObjectExpression') faults.push(at(file, node, 'spreads a literal'))
+      }
+      file.visit({ SpreadElement: check, JSXSpreadAttribute: check })
       return faults
     },
   },
@@ -103,19 +111,6 @@ export const leftoverRules: Rule[] = [
           /\b(TODO|FIXME|XXX|HACK)\b|@ts-(ignore|expect-error|nocheck)|biome-ignore/.test(value),
         )
         .map((comment) => at(file, comment, comment.value.trim())),
-  },
-  {
-    name: 'only main.ts ends the process',
-    bad: [['src/cli/host/serve.ts', 'process.exit(1)']],
-    faults: (file) =>
-      calls(
-        file,
-        (object, method) =>
-          file.path.startsWith('src/') &&
-          file.path !== 'src/main.ts' &&
-          object === 'process' &&
-          method === 'exit',
-      ),
   },
   {
     name: 'every test runs, except where the platform lacks something',
