@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { build } from '../build.ts'
 import { CaseReport } from '../lib/cases.ts'
-import { runCommand, runToEnd } from '../lib/command.ts'
+import { type Ended, runCommand, runToEnd } from '../lib/command.ts'
 import { type Content, makeIndex, makePlatforms } from '../lib/image.ts'
 import { startPeer } from '../lib/peers.ts'
 import { manifestMediaType, Registry } from '../lib/registry.ts'
@@ -164,9 +164,7 @@ async function fillBackup(cay: string, data: string): Promise<void> {
   await using volume = await temporaryFileSystem(images / 2)
   const mount = volume.path
   const target = join(mount, 'target')
-  const full = await runToEnd([cay, 'backup', target, '--data', data])
-  if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.errors))
-    throw new Error(`unclear: ${full.errors}`)
+  expectFull(await runToEnd([cay, 'backup', target, '--data', data]))
   await runCommand(['mount', '-o', `remount,size=${4 * images}m`, mount])
   await runCommand([cay, 'backup', target, '--data', data])
   await runCommand([cay, 'backup', target, '--verify', '--data', data])
@@ -185,13 +183,17 @@ async function fillImportAndRestore(cay: string, data: string): Promise<void> {
     await using volume = await temporaryFileSystem(images / 2)
     const mount = volume.path
     const command = [cay, verb, from, '--data', join(mount, 'data')]
-    const full = await runToEnd(command)
-    if (full.code !== 1 || !/ENOSPC|no space|full/i.test(full.errors))
-      throw new Error(`${verb}: unclear: ${full.errors.slice(0, 2000)}`)
+    expectFull(await runToEnd(command))
     await runCommand(['mount', '-o', `remount,size=${6 * images}m`, mount])
     await runCommand(command)
     await runCommand([cay, 'fsck', '--data', join(mount, 'data')])
   }
+}
+
+/** Expects that a command failed, and said that the disk is full. */
+function expectFull({ code, output, errors }: Ended): void {
+  const said = output + errors
+  if (code !== 1 || !/ENOSPC|no space|full/i.test(said)) throw new Error(`unclear: ${said.slice(0, 2000)}`)
 }
 
 /** A backup whose system calls fail ends with an error, or is whole; the next one is. */
