@@ -1,7 +1,7 @@
 import { mkdir, writeFile as writeContent } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Peer } from '../lib/peers.ts'
-import { imageManifest, locationOf, Registry } from '../lib/registry.ts'
+import { imageManifest, Registry } from '../lib/registry.ts'
 import { bodyOf, type Piece } from './lib/random-file.ts'
 
 /** Where to push to. */
@@ -10,9 +10,8 @@ export type Target = Pick<Peer, 'name' | 'port' | 'data'>
 /** Pushes a blob as clients do with layers: POST, one PATCH of all bytes, PUT. Nothing is hashed here. */
 export async function pushBlob({ port }: Target, repository: string, piece: Piece): Promise<void> {
   const registry = new Registry(`127.0.0.1:${port}`)
-  const location = await registry.startUpload(repository)
-  const appended = await registry.expect([202], 'PATCH', location, { body: bodyOf(piece) })
-  await registry.closeUpload(locationOf(appended), piece.digest)
+  const location = await registry.append(await registry.startUpload(repository), bodyOf(piece))
+  await registry.closeUpload(location, piece.digest)
 }
 
 /** An image of one layer, with the bytes of its manifest. */

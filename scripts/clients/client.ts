@@ -2,6 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
 import type { CaseReport } from '../lib/cases.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
+import { startProgram } from '../lib/program.ts'
 import { bringTools, type ToolName } from '../toolchain/toolchain.ts'
 
 /** A real client of registries, with its cases. */
@@ -26,6 +27,20 @@ export interface CaseContext {
   run: Run
   /** Does the same, with this standard input. */
   runWithInput(input: string, ...command: string[]): Promise<string>
+}
+
+/** Starts a daemon of a client, which prints `ready` when it is. Returns a function that stops it. */
+export async function startDaemon(
+  command: string[],
+  home: string,
+  ready: string,
+  env: Record<string, string> = {},
+): Promise<() => Promise<void>> {
+  const daemon = await startProgram(command, {
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, ...env },
+    isReady: (line) => line.includes(ready) || undefined,
+  })
+  return daemon.stop
 }
 
 /** Runs a client's cases one after the other, in a home of its own below `folder`. */

@@ -43,8 +43,7 @@ export class Replay {
   async pushByPatch(file: FileDescriptor): Promise<void> {
     if (await this.#exists(file)) return
     const location = await this.#registry.startUpload(this.#repository)
-    const patched = await this.#registry.expect([202], 'PATCH', location, { body: bytesOf(file) })
-    await this.#close(locationOf(patched), file)
+    await this.#close(await this.#registry.append(location, bytesOf(file)), file)
   }
 
   /** KitOps' own for large blobs: by POST, a PATCH with its Content-Range for each chunk, and an empty PUT. */

@@ -1,7 +1,7 @@
 import { realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../build.ts'
-import { readLines } from '../lib/command.ts'
+import { startProgram, stopProcess } from '../lib/program.ts'
 import { type Server, startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 
@@ -64,28 +64,13 @@ export async function afflict(
   const only = paths.flatMap((path) => ['-P', path])
   const calls = injection.slice(0, injection.indexOf(':'))
   const options = ['-f', '-o', '/dev/null', '-e', `trace=${calls}`, '-e', `inject=${injection}`, ...only]
-  const child = Bun.spawn(['strace', '-I', 'waiting', ...options, '-p', String(server.pid)], {
-    stdio: ['ignore', 'ignore', 'pipe'],
+  return await startProgram(['strace', '-I', 'waiting', ...options, '-p', String(server.pid)], {
+    env: { PATH: process.env.PATH ?? '' },
+    isReady: (line) => line.includes(' attached') || undefined,
+    secondsMax: attachSecondsMax,
+    // strace can wait forever for a thread of a process that has died.
+    stop: (child) => stopProcess(child, 'SIGINT', detachSecondsMax),
   })
-  const attached = Promise.withResolvers<void>()
-  const said: string[] = []
-  const drained = readLines(child.stderr, (line) => {
-    said.push(line)
-    if (line.includes(' attached')) attached.resolve()
-  })
-  const fail = (why: string) => attached.reject(new Error(`strace ${why}: ${said.join('; ')}`))
-  const silent = setTimeout(() => fail('is silent'), attachSecondsMax * 1000)
-  child.exited.then(() => fail('has ended'))
-  await attached.promise.finally(() => clearTimeout(silent))
-  return {
-    async [Symbol.asyncDispose]() {
-      child.kill('SIGINT')
-      // strace can wait forever for a thread of a process that has died.
-      const stuck = setTimeout(() => child.kill('SIGKILL'), detachSecondsMax * 1000)
-      await Promise.all([child.exited, drained])
-      clearTimeout(stuck)
-    },
-  }
 }
 
 /** A system call, with the lines of the record where it began and ended. */

@@ -4,7 +4,7 @@ import { build } from '../build.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
 import { freePort } from './free-port.ts'
 import { type ProcessUsage, processUsage } from './process-usage.ts'
-import { stopProcess } from './stop-process.ts'
+import { stopProcess } from './program.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 30

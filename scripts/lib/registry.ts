@@ -102,9 +102,9 @@ export class Registry {
     return locationOf(await this.expect([202], 'POST', `/v2/${repository}/blobs/uploads/`))
   }
 
-  /** Appends to an upload, and returns how many bytes it has. */
-  async append(location: string, body: NonNullable<Sent['body']>): Promise<number> {
-    return sizeOf(await this.expect([202], 'PATCH', location, { body }))
+  /** Appends to an upload, and returns the Location where it continues. */
+  async append(location: string, body: NonNullable<Sent['body']>): Promise<string> {
+    return locationOf(await this.expect([202], 'PATCH', location, { body }))
   }
 
   /** Closes an upload, with its last bytes if there are some. */

@@ -3,6 +3,8 @@ import { mkdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { runCommand } from '../../lib/command.ts'
 import { sha256 } from '../../lib/image.ts'
+import { stopProcess } from '../../lib/program.ts'
+import { Registry } from '../../lib/registry.ts'
 import { cacheFolder } from '../../toolchain/go-tool.ts'
 
 const source = join(import.meta.dir, '..', 'load', 'load.go')
@@ -60,10 +62,7 @@ async function serve(command: string[]): Promise<Upstream> {
   const address = new TextDecoder().decode(value).trim()
   return {
     address,
-    stats: async () => (await (await fetch(`http://${address}/stats`)).json()) as never,
-    async [Symbol.asyncDispose]() {
-      child.kill()
-      await child.exited
-    },
+    stats: async () => (await new Registry(address).get('/stats')).json(),
+    [Symbol.asyncDispose]: () => stopProcess(child),
   }
 }

@@ -2,9 +2,8 @@ import { deepEqual, rejects } from 'node:assert/strict'
 import { join } from 'node:path'
 import { type Content, makeImage, makeIndex, makePlatforms, writeLayout } from '../../lib/image.ts'
 import { bringTools } from '../../toolchain/toolchain.ts'
-import type { CaseContext, Client } from '../client.ts'
+import { type CaseContext, type Client, startDaemon } from '../client.ts'
 import { Published } from '../published.ts'
-import { startDaemon } from './daemon.ts'
 
 /** containerd, which pulls for Kubernetes: a daemon of this test, and its command ctr. */
 export const containerd: Client = {

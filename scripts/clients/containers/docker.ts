@@ -11,8 +11,7 @@ import {
 } from '../../lib/image.ts'
 import { Registry } from '../../lib/registry.ts'
 import { bringTools } from '../../toolchain/toolchain.ts'
-import type { CaseContext, Client } from '../client.ts'
-import { startDaemon } from './daemon.ts'
+import { type CaseContext, type Client, startDaemon } from '../client.ts'
 
 /** docker: starts an engine, which accepts registries on loopback without TLS. */
 export const docker: Client = {
