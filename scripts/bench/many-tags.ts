@@ -1,12 +1,12 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
+import { percentile } from '../lib/percentiles.ts'
 import { manifestMediaType, Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case } from './lib/case.ts'
 import { Connection } from './lib/connection.ts'
 import type { Row } from './lib/measurement.ts'
-import { percentile } from './lib/percentiles.ts'
 import { waitsAlone, waitsBeside } from './lib/waits.ts'
 import { imageOf, publishImage } from './push.ts'
 

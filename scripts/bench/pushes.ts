@@ -1,9 +1,9 @@
 import { type Peer, registriesOf, startPeers } from '../lib/peers.ts'
+import { median, percentile } from '../lib/percentiles.ts'
 import { floor } from './floor.ts'
 import { type Bench, type Case, parallel, relative, sized } from './lib/case.ts'
 import { pushImages } from './lib/image-load.ts'
 import { type Contestant, inTurns, type Measurement, observe, type Row } from './lib/measurement.ts'
-import { median, percentile } from './lib/percentiles.ts'
 import { bytesOf, type Piece } from './lib/random-file.ts'
 import { type Image, imageOf, pushBlob } from './push.ts'
 

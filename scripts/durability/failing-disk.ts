@@ -39,20 +39,21 @@ export async function checkFailingDisk(): Promise<string[]> {
   {
     await using server = await startServer({ data })
     const patient = { server, registry: new Registry(server.address), data }
+    const log = join(data, 'cay.db-wal')
+    const everywhere = (): string[] => []
+    const inFolder = ({ folder }: Blob) => [folder]
+    const closes: [what: string, injection: string, paths: (blob: Blob) => string[], status: number][] = [
+      ["the file's sync", 'fdatasync:error=EIO', ({ file }) => [file], 500],
+      ["the folder's sync", 'fsync:error=EIO', inFolder, 500],
+      ['the rename', 'rename:error=ENOSPC', everywhere, 507],
+      ["the log's write", 'pwrite64:error=ENOSPC', () => [log], 507],
+    ]
     const making = 'mkdir:error=ENOSPC'
-    lines.push(await failClose(patient, "the folders' making", making, () => [], 507, blobBytes))
+    lines.push(await failClose(patient, "the folders' making", making, everywhere, 507, blobBytes))
     lines.push(await failWrite(patient))
-    lines.push(await failClose(patient, "the file's sync", 'fdatasync:error=EIO', ({ file }) => [file], 500))
-    lines.push(
-      await failClose(patient, "the folder's sync", 'fsync:error=EIO', ({ folder }) => [folder], 500),
-    )
-    lines.push(await failClose(patient, 'the rename', 'rename:error=ENOSPC', () => [], 507))
+    for (const close of closes) lines.push(await failClose(patient, ...close))
     const opening = 'open,openat:error=EMFILE'
-    lines.push(
-      await failClose(patient, "the folder's opening", opening, ({ folder }) => [folder], 500, blobBytes),
-    )
-    const log = () => [join(data, 'cay.db-wal')]
-    lines.push(await failClose(patient, "the log's write", 'pwrite64:error=ENOSPC', log, 507))
+    lines.push(await failClose(patient, "the folder's opening", opening, inFolder, 500, blobBytes))
     lines.push(await failManifest(patient))
     lines.push(await withoutHardLinks(patient))
   }

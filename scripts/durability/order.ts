@@ -1,5 +1,12 @@
 import { sha256 } from '../lib/image.ts'
-import { imageManifest, manifestMediaType, Registry, type Sent } from '../lib/registry.ts'
+import {
+  imageManifest,
+  locationOf,
+  manifestMediaType,
+  Registry,
+  randomBlob,
+  type Sent,
+} from '../lib/registry.ts'
 import { parseTrace, type SystemCall, startTraced, type TracedServer } from './strace.ts'
 
 /** The syncs of a push: the blob's file, its folder, and the database's log. */
@@ -19,7 +26,6 @@ const repository = 'durability/image'
 /** A request, its syncs, and what must happen before its response, in this order. */
 interface Step {
   name: string
-  request: [method: string, path: string, sent?: Sent]
   status: number
   syncs: number
   order: Event[]
@@ -66,24 +72,11 @@ function withoutClock(calls: SystemCall[], data: string): SystemCall[] {
 /** Sends the requests, one after the other. */
 async function play({ server, data }: TracedServer): Promise<Step[]> {
   const registry = new Registry(server.address)
-  const bytes = crypto.getRandomValues(new Uint8Array(3 * 1024 * 1024))
-  const digest = sha256(bytes)
-  const manifest = imageManifest({ digest, size: bytes.length }, [], 'durability')
+  const { bytes, digest, size } = randomBlob(3 * 1024 * 1024)
+  const manifest = imageManifest({ digest, size }, [], 'durability')
   const hex = digest.slice('sha256:'.length)
   const base = `/v2/${repository}`
   const wal = { what: "the log's sync", calls: ['fsync', 'fdatasync'], argument: `${data}/cay.db-wal>` }
-  const row = { syncs: syncsPerManifest, order: [wal] }
-  const steps: Step[] = []
-  const send = async (step: Step) => {
-    steps.push(step)
-    return await registry.expect([step.status], ...step.request)
-  }
-  const upload = { syncs: syncsPerUpload, order: [] }
-  const begin: Step['request'] = ['POST', `${base}/blobs/uploads/`]
-  const begun = await send({ name: 'upload begun', request: begin, status: 202, ...upload })
-  const location = begun.headers.get('location') ?? ''
-  const chunk: Step['request'] = ['PATCH', location, { body: bytes }]
-  await send({ name: 'chunk appended', request: chunk, status: 202, ...upload })
   const stored = [
     { what: "the file's sync", calls: ['fdatasync', 'fsync'], argument: `${data}/uploads/` },
     { what: 'the rename', calls: ['rename', 'renameat', 'renameat2'], argument: hex },
@@ -91,37 +84,35 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
     wal,
   ]
   const made = { what: "the new folders' own sync", calls: ['fsync'], argument: `${data}/blobs/sha256>` }
-  await send({
-    name: 'first blob pushed',
-    request: ['PUT', `${location}?digest=${digest}`],
-    status: 201,
-    syncs: syncsPerBlob + syncsOfFolders,
-    order: [made, ...stored],
-  })
-  const whole: Step['request'] = [
-    'POST',
-    `/v2/durability/again/blobs/uploads/?digest=${digest}`,
-    { body: bytes },
-  ]
-  await send({ name: 'blob pushed', request: whole, status: 201, syncs: syncsPerBlob, order: stored })
-  const small = crypto.getRandomValues(new Uint8Array(1024))
-  const config: Step['request'] = ['POST', `${base}/blobs/uploads/?digest=${sha256(small)}`, { body: small }]
-  await send({ name: 'small blob pushed', request: config, status: 201, ...row })
-  const sent = { headers: { 'content-type': manifestMediaType }, body: manifest }
-  const put: Step['request'] = ['PUT', `${base}/manifests/latest`, sent]
-  await send({ name: 'manifest pushed', request: put, status: 201, ...row })
-  const mount = `/v2/durability/other/blobs/uploads/?mount=${digest}&from=${repository}`
-  await send({ name: 'blob mounted', request: ['POST', mount], status: 201, ...row })
-  const pull: Step['request'] = ['GET', `${base}/manifests/latest`]
-  await send({ name: 'manifest pulled', request: pull, status: 200, ...upload })
-  const gone: [string, string][] = [
-    ['tag', `${base}/manifests/latest`],
-    ['manifest', `${base}/manifests/${sha256(manifest)}`],
-    ['blob', `${base}/blobs/${digest}`],
-  ]
-  for (const [kind, path] of gone) {
-    await send({ name: `${kind} deleted`, request: ['DELETE', path], status: 202, ...row })
+  const none = { syncs: syncsPerUpload, order: [] }
+  const row = { syncs: syncsPerManifest, order: [wal] }
+  const first = { syncs: syncsPerBlob + syncsOfFolders, order: [made, ...stored] }
+  const steps: Step[] = []
+  const send = async (
+    name: string,
+    status: number,
+    expected: Pick<Step, 'syncs' | 'order'>,
+    ...request: [method: string, path: string, sent?: Sent]
+  ) => {
+    steps.push({ name, status, ...expected })
+    return await registry.expect([status], ...request)
   }
+  const location = locationOf(await send('upload begun', 202, none, 'POST', `${base}/blobs/uploads/`))
+  await send('chunk appended', 202, none, 'PATCH', location, { body: bytes })
+  await send('first blob pushed', 201, first, 'PUT', `${location}?digest=${digest}`)
+  const again = `/v2/durability/again/blobs/uploads/?digest=${digest}`
+  await send('blob pushed', 201, { syncs: syncsPerBlob, order: stored }, 'POST', again, { body: bytes })
+  const small = randomBlob(1024)
+  const config = `${base}/blobs/uploads/?digest=${small.digest}`
+  await send('small blob pushed', 201, row, 'POST', config, { body: small.bytes })
+  const sent = { headers: { 'content-type': manifestMediaType }, body: manifest }
+  await send('manifest pushed', 201, row, 'PUT', `${base}/manifests/latest`, sent)
+  const mount = `/v2/durability/other/blobs/uploads/?mount=${digest}&from=${repository}`
+  await send('blob mounted', 201, row, 'POST', mount)
+  await send('manifest pulled', 200, none, 'GET', `${base}/manifests/latest`)
+  await send('tag deleted', 202, row, 'DELETE', `${base}/manifests/latest`)
+  await send('manifest deleted', 202, row, 'DELETE', `${base}/manifests/${sha256(manifest)}`)
+  await send('blob deleted', 202, row, 'DELETE', `${base}/blobs/${digest}`)
   return steps
 }
 

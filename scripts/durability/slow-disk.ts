@@ -1,4 +1,6 @@
+import { percentile } from '../lib/percentiles.ts'
 import { Registry } from '../lib/registry.ts'
+import { whileRepeating } from '../lib/repeated.ts'
 import { startTraced } from './strace.ts'
 
 const syncMilliseconds = 50
@@ -56,27 +58,22 @@ async function measure(options: string[]): Promise<Measured> {
   await using traced = await startTraced(options)
   const registry = new Registry(traced.server.address)
   const digest = await registry.pushRandomImage(repository, 'first', layerBytes)
-  const state = { pulling: true, pushes: 0 }
-  const push = async (number: number) => {
-    // The tag moves, so that no response can come from memory for long.
-    for (; state.pulling; state.pushes++)
-      await registry.pushRandomImage(repository, `pusher-${number}`, layerBytes)
+  let pushes = 0
+  const push = async () => {
+    // The tags move, so that no response can come from memory for long.
+    await registry.pushRandomImage(repository, `pushed-${pushes % pushersCount}`, layerBytes)
+    pushes++
   }
-  const pushers = Promise.all(Array.from({ length: pushersCount }, (_, number) => push(number)))
   const pulls: Promise<number>[][] = [[], []]
-  for (let due = performance.now(), n = 0; n < pullsCount; n++, due += pullMilliseconds) {
-    await Bun.sleep(Math.max(0, due - performance.now()))
-    pulls[n % 2]?.push(pull(registry, n % 2 === 0 ? 'manifests/first' : `blobs/${digest}`, due))
+  const pullAll = async () => {
+    for (let due = performance.now(), n = 0; n < pullsCount; n++, due += pullMilliseconds) {
+      await Bun.sleep(Math.max(0, due - performance.now()))
+      pulls[n % 2]?.push(pull(registry, n % 2 === 0 ? 'manifests/first' : `blobs/${digest}`, due))
+    }
+    return await Promise.all(pulls.map(async (times) => percentile(await Promise.all(times), 0.99)))
   }
-  const [manifest = 0, blob = 0] = await Promise.all(pulls.map(percentile))
-  state.pulling = false
-  await pushers
-  return { manifest, blob, pushes: state.pushes }
-}
-
-async function percentile(pulls: Promise<number>[]): Promise<number> {
-  const times = (await Promise.all(pulls)).sort((a, b) => a - b)
-  return times[Math.floor(times.length * 0.99)] ?? 0
+  const [manifest = 0, blob = 0] = await whileRepeating(push, pullAll, pushersCount)
+  return { manifest, blob, pushes }
 }
 
 async function pull(registry: Registry, path: string, due: number): Promise<number> {

@@ -1,6 +1,6 @@
+import { median, percentile } from '../../lib/percentiles.ts'
 import { absolute, type Bench, type Case } from '../lib/case.ts'
 import type { Row } from '../lib/measurement.ts'
-import { median, percentile } from '../lib/percentiles.ts'
 import { withColdCache } from './cold.ts'
 import { type Content, makeContent, repository } from './content.ts'
 import { bringLoad } from './load.ts'

@@ -1,7 +1,7 @@
 import type { Peer } from '../../lib/peers.ts'
+import { percentile } from '../../lib/percentiles.ts'
 import { absolute, type Bench, type Case, relative, sized } from '../lib/case.ts'
 import type { Row } from '../lib/measurement.ts'
-import { percentile } from '../lib/percentiles.ts'
 import { probing } from '../lib/waits.ts'
 import { pullManifest, withColdCache } from './cold.ts'
 import { type Content, makeContent } from './content.ts'

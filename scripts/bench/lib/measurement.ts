@@ -1,5 +1,5 @@
 import type { Peer } from '../../lib/peers.ts'
-import { median } from './percentiles.ts'
+import { median } from '../../lib/percentiles.ts'
 
 /** What one measurement of one contestant says. Times are in milliseconds. */
 export interface Measurement {

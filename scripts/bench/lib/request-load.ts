@@ -1,7 +1,7 @@
 import type { Peer } from '../../lib/peers.ts'
+import { percentile } from '../../lib/percentiles.ts'
 import { manifestMediaType } from '../../lib/registry.ts'
 import { type Contestant, observe } from './measurement.ts'
-import { percentile } from './percentiles.ts'
 
 /** One small request, sent over and over. */
 export interface Repeated {
