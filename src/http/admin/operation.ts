@@ -9,11 +9,6 @@ import type { Answering } from './context.ts'
 export type Creates = 'always' | 'unless-it-exists'
 
 export interface Operation<T extends TSchema | undefined, C extends Creates | undefined> {
-  /** The `operationId` in the OpenAPI document. Generated clients name their functions after it. */
-  id: string
-  summary: string
-  /** Who may call it. */
-  access: AccessRule
   /** The schema of the response. Without one, the operation responds with 204. */
   answer?: T
   /** Responds with 201 if it created the resource. `markCreated` says so where that depends. */
@@ -21,7 +16,7 @@ export interface Operation<T extends TSchema | undefined, C extends Creates | un
   /** Returns the URL of the created resource relative to the request's path; by default it is that path. */
   location?: (resource: T extends TSchema ? Static<T> : never) => string
   /** The errors it can return, besides those of every operation: unauthenticated, denied, invalid request. */
-  errors?: ErrorCode[]
+  errors?: readonly ErrorCode[]
   /**
    * For a GET: responses carry an entity tag, set by `tagged`. For a change: it supports If-Match and If-None-Match.
    * `partial`: some fields change without the tag (counters, expiring tags), so a GET is never answered with 304.
@@ -41,7 +36,7 @@ export interface OperationDetail {
   summary: string
   description?: string
   'x-access': AccessRule
-  'x-errors': ErrorCode[]
+  'x-errors': readonly ErrorCode[]
   'x-etag': boolean | 'partial'
   'x-media-type'?: string
 }
@@ -86,12 +81,18 @@ interface Parsed {
   readJson: (request: Request, principal: Principal, contentType: string) => Promise<unknown>
 }
 
-/** Returns the hooks of a route, which check its access first and document it. */
+/**
+ * Returns the hooks of a route, which check its access first and document it.
+ *
+ * @param operationId its id in the OpenAPI document; generated clients name their functions after it
+ * @param access who may call it
+ */
 export function operation<
   T extends TSchema | undefined = undefined,
   C extends Creates | undefined = undefined,
->({ access, answer, creates, location, etag = false, ranges = false, ...rest }: Operation<T, C>) {
-  const { id: operationId, summary, description, mediaType, errors = [] } = rest
+>(operationId: string, access: AccessRule, summary: string, options: Operation<T, C> = {}) {
+  const { answer, creates, location, etag = false, ranges = false } = options
+  const { description, mediaType, errors = [] } = options
   const detail: OperationDetail = {
     operationId,
     summary,

@@ -72,11 +72,7 @@ export const pageParameters = {
     t.String({ maxLength: 512, description: '`nextCursor` of the previous page', example: 'a' }),
   ),
   limit: t.Optional(
-    t.Integer({
-      minimum: 1,
-      maximum: PAGE_MAX,
-      description: `Entries per page [${PAGE_DEFAULT}]`,
-    }),
+    t.Integer({ minimum: 1, maximum: PAGE_MAX, description: `Entries per page [${PAGE_DEFAULT}]` }),
   ),
 }
 

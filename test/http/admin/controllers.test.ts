@@ -51,23 +51,12 @@ function notes(as: Identity, access = grantedAccess) {
         },
         {
           query: t.Object({ ...pageParameters, q: t.Optional(t.String()) }),
-          ...operation({
-            id: 'listNotes',
-            summary: 'List notes',
-            access: 'catalog',
-            answer: pageOf(NoteModel, 'Notes'),
-          }),
+          ...operation('listNotes', 'catalog', 'List notes', { answer: pageOf(NoteModel, 'Notes') }),
         },
       )
       .get('/:repository', async ({ params: { repository }, set }) => tagged(set, find(repository), toNote), {
         params,
-        ...operation({
-          id: 'getNote',
-          summary: 'Read a note',
-          access: 'pull',
-          answer: NoteModel,
-          etag: true,
-        }),
+        ...operation('getNote', 'pull', 'Read a note', { answer: NoteModel, etag: true }),
       })
       .put(
         '/:repository',
@@ -81,13 +70,7 @@ function notes(as: Identity, access = grantedAccess) {
         {
           params,
           body: t.Object({ text: t.String() }),
-          ...operation({
-            id: 'putNote',
-            summary: 'Write a note',
-            access: 'delete',
-            answer: NoteModel,
-            etag: true,
-          }),
+          ...operation('putNote', 'delete', 'Write a note', { answer: NoteModel, etag: true }),
         },
       ),
   )

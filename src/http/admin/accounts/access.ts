@@ -63,13 +63,10 @@ export function access(context: AdminContext) {
     },
     {
       query: Question,
-      ...operation({
-        id: 'explainAccess',
-        summary: 'Show what an account may do in a repository, and why',
+      ...operation('explainAccess', 'account', 'Show what an account may do in a repository, and why', {
         description:
           'Without an account, shows what anonymous callers may do; this needs permission to delete in the repository. Only ' +
           'server admins may ask about accounts other than their own and their robots.',
-        access: 'account',
         answer: Explained,
         errors: ['NOT_FOUND', 'NAME_INVALID'],
       }),

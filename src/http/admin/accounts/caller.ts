@@ -47,7 +47,7 @@ export function caller(context: AdminContext) {
         }),
       }
     },
-    operation({ id: 'getCaller', summary: 'Show who you are', access: 'anybody', answer: CallerModel }),
+    operation('getCaller', 'anybody', 'Show who you are', { answer: CallerModel }),
   )
 }
 

@@ -34,12 +34,12 @@ export function grants(context: AdminContext) {
         }),
         pattern: t.Optional({ ...Pattern, description: 'Only grants on exactly this pattern' }),
       }),
-      ...operation({
-        id: 'listGrants',
-        summary: 'List grants: all for server admins, otherwise those in your own namespace',
-        access: 'account',
-        answer: pageOf(GrantModel, 'Grants'),
-      }),
+      ...operation(
+        'listGrants',
+        'account',
+        'List grants: all for server admins, otherwise those in your own namespace',
+        { answer: pageOf(GrantModel, 'Grants') },
+      ),
     })
     .put(
       '',
@@ -50,10 +50,7 @@ export function grants(context: AdminContext) {
       },
       {
         body: t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName }),
-        ...operation({
-          id: 'putGrant',
-          summary: 'Grant a role on the repositories that match a pattern',
-          access: 'account',
+        ...operation('putGrant', 'account', 'Grant a role on the repositories that match a pattern', {
           description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
           answer: GrantModel,
           creates: 'unless-it-exists',
@@ -69,10 +66,7 @@ export function grants(context: AdminContext) {
       },
       {
         query: t.Object({ subject: SubjectName, pattern: Pattern }),
-        ...operation({
-          id: 'deleteGrant',
-          summary: 'Delete a grant',
-          access: 'account',
+        ...operation('deleteGrant', 'account', 'Delete a grant', {
           description: IN_OWN_NAMESPACE,
           errors: ['NOT_FOUND'],
         }),

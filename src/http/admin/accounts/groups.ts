@@ -8,40 +8,25 @@ const GroupModel = t.Object({ name: Name, members: t.Array(AccountName) }, { des
 
 /** The operations on groups. */
 const OPERATIONS = {
-  list: operation({
-    id: 'listGroups',
-    summary: 'List groups',
-    access: 'admin',
+  list: operation('listGroups', 'admin', 'List groups', {
     answer: pageOf(t.Object({ name: Name }), 'Groups'),
   }),
-  get: operation({
-    id: 'getGroup',
-    summary: 'Show a group',
-    access: 'admin',
+  get: operation('getGroup', 'admin', 'Show a group', {
     answer: GroupModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
-  add: operation({
-    id: 'putGroup',
-    summary: 'Create a group',
-    access: 'admin',
+  add: operation('putGroup', 'admin', 'Create a group', {
     answer: GroupModel,
     creates: 'unless-it-exists',
     etag: true,
   }),
-  change: operation({
-    id: 'updateGroup',
-    summary: 'Add and remove members',
-    access: 'admin',
+  change: operation('updateGroup', 'admin', 'Add and remove members', {
     answer: GroupModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
-  remove: operation({
-    id: 'deleteGroup',
-    summary: 'Delete a group and its grants',
-    access: 'admin',
+  remove: operation('deleteGroup', 'admin', 'Delete a group and its grants', {
     etag: true,
     errors: ['NOT_FOUND'],
   }),

@@ -11,41 +11,26 @@ const RobotModel = t.Object(
 
 /** The operations on robots. */
 const OPERATIONS = {
-  list: operation({
-    id: 'listRobots',
-    summary: 'List robots: all for server admins, otherwise your own',
-    access: 'account',
+  list: operation('listRobots', 'account', 'List robots: all for server admins, otherwise your own', {
     answer: pageOf(RobotModel, 'Robots'),
   }),
-  get: operation({
-    id: 'getRobot',
-    summary: 'Show a robot',
-    access: 'self',
+  get: operation('getRobot', 'self', 'Show a robot', {
     answer: RobotModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
-  add: operation({
-    id: 'putRobot',
-    summary: 'Create a robot',
-    access: 'self',
+  add: operation('putRobot', 'self', 'Create a robot', {
     answer: RobotModel,
     creates: 'unless-it-exists',
     etag: true,
     errors: ['NOT_FOUND'],
   }),
-  change: operation({
-    id: 'updateRobot',
-    summary: 'Disable or enable a robot',
-    access: 'self',
+  change: operation('updateRobot', 'self', 'Disable or enable a robot', {
     answer: RobotModel,
     etag: true,
     errors: ['NOT_FOUND'],
   }),
-  remove: operation({
-    id: 'deleteRobot',
-    summary: 'Delete a robot with its tokens and grants',
-    access: 'self',
+  remove: operation('deleteRobot', 'self', 'Delete a robot with its tokens and grants', {
     etag: true,
     errors: ['NOT_FOUND'],
   }),

@@ -20,16 +20,13 @@ const SessionModel = t.Object(
 )
 
 const OPERATIONS = {
-  begin: operation({
-    id: 'createSession',
-    summary: 'Sign in from a browser',
-    access: 'anybody',
+  begin: operation('createSession', 'anybody', 'Sign in from a browser', {
     answer: SessionModel,
     creates: 'always',
     description: 'Sets the session cookie. Changing the password or disabling the user ends the session.',
   }),
-  get: operation({ id: 'getSession', summary: 'Show the session', access: 'session', answer: SessionModel }),
-  end: operation({ id: 'deleteSession', summary: 'Sign out', access: 'session' }),
+  get: operation('getSession', 'session', 'Show the session', { answer: SessionModel }),
+  end: operation('deleteSession', 'session', 'Sign out'),
 }
 
 const Password = t.String({ maxLength: 1024, example: 'correct-horse-battery' })

@@ -28,10 +28,7 @@ export function signingKeys(context: AdminContext) {
   return controller(context, 'signing-keys', '/signing-keys')
     .get('', async ({ query }) => mapPage(await signingKeys.list(query), toSigningKey), {
       query: PageQuery,
-      ...operation({
-        id: 'listSigningKeys',
-        summary: 'List the signing keys',
-        access: 'admin',
+      ...operation('listSigningKeys', 'admin', 'List the signing keys', {
         answer: pageOf(SigningKeyModel, 'Keys, oldest first; the last one is in use'),
       }),
     })
@@ -51,22 +48,17 @@ export function signingKeys(context: AdminContext) {
             }),
           ),
         }),
-        ...operation({
-          id: 'rotateSigningKey',
-          summary: 'Replace the signing key; the old keys stay valid until the last of their tokens expires',
-          access: 'admin',
-          answer: NewKey,
-          creates: 'always',
-          location: ({ id }) => `/${id}`,
-        }),
+        ...operation(
+          'rotateSigningKey',
+          'admin',
+          'Replace the signing key; the old keys stay valid until the last of their tokens expires',
+          { answer: NewKey, creates: 'always', location: ({ id }) => `/${id}` },
+        ),
       },
     )
     .get('/:id', ({ params: { id } }) => toSigningKey(signingKeys.get(id)), {
       params: t.Object({ id: t.String({ maxLength: 64 }) }),
-      ...operation({
-        id: 'getSigningKey',
-        summary: 'Show a signing key',
-        access: 'admin',
+      ...operation('getSigningKey', 'admin', 'Show a signing key', {
         answer: SigningKeyModel,
         errors: ['NOT_FOUND'],
       }),

@@ -34,35 +34,18 @@ const TokenRequest = t.Object({
 })
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listTokens',
-    summary: 'List tokens',
-    access: 'self',
+  list: operation('listTokens', 'self', 'List tokens', {
     errors: ['NOT_FOUND'],
     answer: pageOf(TokenModel, 'Tokens'),
   }),
-  add: operation({
-    id: 'createToken',
-    summary: 'Create a token',
-    access: 'self',
+  add: operation('createToken', 'self', 'Create a token', {
     answer: NewToken,
     creates: 'always',
     location: ({ id }) => `/${id}`,
     errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],
   }),
-  get: operation({
-    id: 'getToken',
-    summary: 'Show a token',
-    access: 'self',
-    answer: TokenModel,
-    errors: ['NOT_FOUND'],
-  }),
-  remove: operation({
-    id: 'deleteToken',
-    summary: 'Revoke a token',
-    access: 'self',
-    errors: ['NOT_FOUND'],
-  }),
+  get: operation('getToken', 'self', 'Show a token', { answer: TokenModel, errors: ['NOT_FOUND'] }),
+  remove: operation('deleteToken', 'self', 'Revoke a token', { errors: ['NOT_FOUND'] }),
 }
 
 /** GET and POST /api/v1/accounts/:account/tokens; GET and DELETE /api/v1/accounts/:account/tokens/:id */
@@ -82,11 +65,7 @@ export function tokens(context: AdminContext) {
         const { secret, ...token } = await tokens.add(principal.act(), account, body)
         return { ...toToken(token), secret }
       },
-      {
-        params,
-        body: TokenRequest,
-        ...OPERATIONS.add,
-      },
+      { params, body: TokenRequest, ...OPERATIONS.add },
     )
     .get('/:id', ({ params: { account, id } }) => toToken(tokens.get(account, id)), {
       params: ofToken,
@@ -97,10 +76,7 @@ export function tokens(context: AdminContext) {
       async ({ principal, params: { account, id } }) => {
         await tokens.delete(principal.act(), account, id)
       },
-      {
-        params: ofToken,
-        ...OPERATIONS.remove,
-      },
+      { params: ofToken, ...OPERATIONS.remove },
     )
 }
 

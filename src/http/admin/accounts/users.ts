@@ -39,48 +39,24 @@ const UserChange = t.Object({
 
 /** The operations on users. */
 const OPERATIONS = {
-  list: operation({
-    id: 'listUsers',
-    summary: 'List users',
-    access: 'admin',
-    answer: pageOf(UserModel, 'Users'),
-  }),
-  get: operation({
-    id: 'getUser',
-    summary: 'Show a user',
-    access: 'self',
-    answer: UserModel,
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-  add: operation({
-    id: 'putUser',
-    summary: 'Create a user, or replace its password and role',
-    access: 'admin',
+  list: operation('listUsers', 'admin', 'List users', { answer: pageOf(UserModel, 'Users') }),
+  get: operation('getUser', 'self', 'Show a user', { answer: UserModel, etag: true, errors: ['NOT_FOUND'] }),
+  add: operation('putUser', 'admin', 'Create a user, or replace its password and role', {
     answer: UserModel,
     creates: 'unless-it-exists',
     etag: true,
     errors: ['CONFLICT'],
   }),
-  change: operation({
-    id: 'updateUser',
-    summary: 'Change a user',
+  change: operation('updateUser', 'self', 'Change a user', {
     description: 'Users may change their own password; everything else needs a server admin.',
-    access: 'self',
     answer: UserModel,
     etag: true,
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
-  unlock: operation({
-    id: 'unlockUser',
-    summary: 'Unlock a user after too many failed logins',
-    access: 'admin',
+  unlock: operation('unlockUser', 'admin', 'Unlock a user after too many failed logins', {
     errors: ['NOT_FOUND'],
   }),
-  remove: operation({
-    id: 'deleteUser',
-    summary: 'Delete a user with its robots, tokens and grants',
-    access: 'admin',
+  remove: operation('deleteUser', 'admin', 'Delete a user with its robots, tokens and grants', {
     etag: true,
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),

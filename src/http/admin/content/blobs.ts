@@ -37,19 +37,13 @@ const Blob = t.Object(
 )
 
 const OPERATIONS = {
-  get: operation({
-    id: 'getBlob',
-    summary: 'Show a blob and where it is used',
-    access: 'catalog',
+  get: operation('getBlob', 'catalog', 'Show a blob and where it is used', {
     answer: Blob,
     errors: ['BLOB_UNKNOWN', 'DIGEST_INVALID'],
   }),
-  download: operation({
-    id: 'downloadBlob',
+  download: operation('downloadBlob', 'pull', 'Download a blob', {
     etag: true,
     ranges: true,
-    summary: 'Download a blob',
-    access: 'pull',
     description: 'Supports ranges. Browsers store it as a file and never run it, whatever it is.',
     answer: t.String({ format: 'binary', description: 'The blob' }),
     mediaType: '*/*',

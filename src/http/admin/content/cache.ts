@@ -82,35 +82,18 @@ const reference = t.String({ maxLength: 135, description: 'A tag or a digest', e
 const Named = t.Object({ repository, reference })
 
 const OPERATIONS = {
-  get: operation({
-    id: 'getCache',
-    summary: 'Show how much is cached',
-    access: 'admin',
-    answer: CacheModel,
-  }),
-  tags: operation({
-    id: 'listCachedTags',
-    summary: 'List cached tags',
-    access: 'admin',
+  get: operation('getCache', 'admin', 'Show how much is cached', { answer: CacheModel }),
+  tags: operation('listCachedTags', 'admin', 'List cached tags', {
     answer: pageOf(TagModel, 'Tags, ordered by repository'),
   }),
-  downloads: operation({
-    id: 'listCacheDownloads',
-    summary: 'List the blob downloads in progress',
-    access: 'admin',
+  downloads: operation('listCacheDownloads', 'admin', 'List the blob downloads in progress', {
     answer: pageOf(DownloadModel, 'Blobs; never more than one page'),
   }),
-  refresh: operation({
-    id: 'refreshCachedTag',
-    summary: 'Check a cached tag with its upstream now',
-    access: 'admin',
+  refresh: operation('refreshCachedTag', 'admin', 'Check a cached tag with its upstream now', {
     answer: Refreshed,
     errors: ['NOT_FOUND', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID', 'NAME_INVALID', 'DENIED', 'UNAVAILABLE'],
   }),
-  evict: operation({
-    id: 'evictCachedContent',
-    summary: 'Evict a cached tag, or a manifest with its tags',
-    access: 'admin',
+  evict: operation('evictCachedContent', 'admin', 'Evict a cached tag, or a manifest with its tags', {
     description: 'The next pull fetches it again. Pushed content is never evicted.',
     errors: [
       'NOT_FOUND',
@@ -121,13 +104,12 @@ const OPERATIONS = {
       'DIGEST_INVALID',
     ],
   }),
-  explain: operation({
-    id: 'explainCachedContent',
-    summary: 'Explain why a tag or manifest is cached, stale or absent',
-    access: 'admin',
-    answer: ExplanationModel,
-    errors: ['NOT_FOUND', 'NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID'],
-  }),
+  explain: operation(
+    'explainCachedContent',
+    'admin',
+    'Explain why a tag or manifest is cached, stale or absent',
+    { answer: ExplanationModel, errors: ['NOT_FOUND', 'NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID'] },
+  ),
 }
 
 /** GET /api/v1/cache, /cache/tags, /cache/downloads, /cache/explain; POST /api/v1/cache/refresh, /cache/evict */
@@ -139,10 +121,7 @@ export function cache(context: AdminContext) {
       '/tags',
       async ({ query }) =>
         mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => omitAbsent({ ...tag, fresh })),
-      {
-        query: PageQuery,
-        ...OPERATIONS.tags,
-      },
+      { query: PageQuery, ...OPERATIONS.tags },
     )
     .get('/downloads', () => ({ items: cache.fills().map(toDownload) }), OPERATIONS.downloads)
     .get(

@@ -18,10 +18,7 @@ const Damage = t.Object(
 )
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listDamage',
-    summary: 'List damaged content',
-    access: 'admin',
+  list: operation('listDamage', 'admin', 'List damaged content', {
     answer: pageOf(Damage, 'Damaged content, the newest first; never more than one page'),
     description: 'Damaged content is not served. It heals when a client pushes the same digest again.',
   }),

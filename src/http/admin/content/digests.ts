@@ -4,10 +4,7 @@ import { operation } from '../operation.ts'
 import { DigestText, pageOf, RepositoryParam } from '../schemas.ts'
 
 const OPERATIONS = {
-  find: operation({
-    id: 'findDigests',
-    summary: 'Find the digests that begin with a prefix',
-    access: 'catalog',
+  find: operation('findDigests', 'catalog', 'Find the digests that begin with a prefix', {
     description:
       'Finds manifests and blobs of one repository, or, for server admins, of all. Returns at most ten.',
     answer: pageOf(DigestText, 'Digests; never more than one page'),

@@ -25,11 +25,7 @@ export function manifests(context: AdminContext) {
       '',
       async ({ principal, params: { repository }, query: { deleted = false, ...query } }) =>
         mapPage(await manifests.list(principal, repository, { ...query, deleted }), toMembers),
-      {
-        params: t.Object({ repository: RepositoryParam }),
-        query: ManifestsQuery,
-        ...OPERATIONS.list,
-      },
+      { params: t.Object({ repository: RepositoryParam }), query: ManifestsQuery, ...OPERATIONS.list },
     )
     .get(
       '/:reference',

@@ -17,26 +17,17 @@ const PinModel = t.Object({ pattern: Pattern, reference, createdAt: Time }, { de
 const Named = t.Object({ pattern: Pattern, reference })
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listPins',
-    summary: 'List pins',
-    access: 'admin',
+  list: operation('listPins', 'admin', 'List pins', {
     answer: pageOf(PinModel, 'Pins, by their patterns; never more than one page'),
   }),
-  put: operation({
-    id: 'putPin',
-    summary: 'Keep cached content from being evicted',
-    access: 'admin',
+  put: operation('putPin', 'admin', 'Keep cached content from being evicted', {
     answer: PinModel,
     creates: 'unless-it-exists',
     location: (pin) => `?${new URLSearchParams(pinOf(pin))}`,
     description: 'A pin also holds for content that is cached later. With an index its images are pinned.',
     errors: ['NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID', 'CONFLICT'],
   }),
-  delete: operation({
-    id: 'deletePin',
-    summary: 'Remove a pin',
-    access: 'admin',
+  delete: operation('deletePin', 'admin', 'Remove a pin', {
     errors: ['NAME_INVALID', 'MANIFEST_INVALID', 'DIGEST_INVALID', 'NOT_FOUND'],
   }),
 }

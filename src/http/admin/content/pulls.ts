@@ -12,13 +12,10 @@ const DailyPulls = t.Object({
   pullCount: integer({ minimum: 1, description: 'Number of manifest pulls' }),
 })
 
-const list = operation({
-  id: 'listPulls',
-  summary: 'List who pulled from a repository',
+const list = operation('listPulls', 'delete', 'List who pulled from a repository', {
   description:
     'Pulls are counted by tag, account and day, and kept for 90 days. A HEAD by tag and a GET of its digest by the same ' +
     'account within a minute count as a pull of the tag.',
-  access: 'delete',
   answer: pageOf(DailyPulls, 'Pulls, newest day first'),
   errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_INVALID'],
 })

@@ -46,34 +46,25 @@ const errors = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'DIGEST_INVA
 
 /** The operations that delete permanently. */
 const OPERATIONS = {
-  preview: operation({
-    id: 'previewRepositoryPurge',
-    summary: 'Show what a purge of a repository would delete',
-    access: 'delete',
+  preview: operation('previewRepositoryPurge', 'delete', 'Show what a purge of a repository would delete', {
     answer: PurgeableAnswer,
-    errors: [...errors],
+    errors,
   }),
-  purge: operation({
-    ...shared,
-    id: 'purgeRepository',
-    summary: 'Permanently delete the deleted and untagged content of a repository',
-    access: 'delete',
-    answer: PurgedAnswer,
-    errors: [...errors],
-  }),
-  previewAll: operation({
-    id: 'previewPurge',
-    summary: 'Show what a purge of all repositories would delete',
-    access: 'admin',
+  purge: operation(
+    'purgeRepository',
+    'delete',
+    'Permanently delete the deleted and untagged content of a repository',
+    { ...shared, answer: PurgedAnswer, errors },
+  ),
+  previewAll: operation('previewPurge', 'admin', 'Show what a purge of all repositories would delete', {
     answer: PurgeableAnswer,
   }),
-  purgeAll: operation({
-    ...shared,
-    id: 'purge',
-    summary: 'Permanently delete the deleted and untagged content of all repositories',
-    access: 'admin',
-    answer: PurgedAnswer,
-  }),
+  purgeAll: operation(
+    'purge',
+    'admin',
+    'Permanently delete the deleted and untagged content of all repositories',
+    { ...shared, answer: PurgedAnswer },
+  ),
 }
 
 const params = t.Object({ repository: RepositoryParam })

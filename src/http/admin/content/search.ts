@@ -47,10 +47,7 @@ const Found = t.Object(
 )
 
 const OPERATIONS = {
-  find: operation({
-    id: 'search',
-    summary: 'Search repositories, tags, digests and labels',
-    access: 'catalog',
+  find: operation('search', 'catalog', 'Search repositories, tags, digests and labels', {
     description:
       `Finds only what you may pull, at most ${RESULTS_MAX} of each kind. \`NAME:TAG\` finds tags in the repositories ` +
       'whose name contains NAME. A digest needs at least six hex characters; without an algorithm it is sha256. ' +

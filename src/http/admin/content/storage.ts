@@ -69,16 +69,8 @@ const InRepository = t.Object({
 })
 
 const OPERATIONS = {
-  get: operation({
-    id: 'getStorage',
-    summary: 'Show used and free storage',
-    access: 'admin',
-    answer: Storage,
-  }),
-  repositories: operation({
-    id: 'listRepositoryStorage',
-    summary: 'List the storage of each repository',
-    access: 'admin',
+  get: operation('getStorage', 'admin', 'Show used and free storage', { answer: Storage }),
+  repositories: operation('listRepositoryStorage', 'admin', 'List the storage of each repository', {
     answer: pageOf(InRepository, 'Repositories, by name, or largest first with deleted ones'),
   }),
 }

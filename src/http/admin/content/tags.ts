@@ -26,11 +26,7 @@ export function tags(context: AdminContext) {
     .get(
       '',
       async ({ params: { repository }, query }) => mapPage(await tags.list(repository, query), toTag),
-      {
-        params: t.Object({ repository: RepositoryParam }),
-        query: TagsQuery,
-        ...OPERATIONS.list,
-      },
+      { params: t.Object({ repository: RepositoryParam }), query: TagsQuery, ...OPERATIONS.list },
     )
     .get('/:tag', ({ params, set }) => show(params, set), { params, ...OPERATIONS.get })
     .put(

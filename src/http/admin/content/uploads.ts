@@ -20,16 +20,10 @@ const Upload = t.Object({
 })
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listUploads',
-    summary: 'List the uploads in progress that have received bytes',
-    access: 'admin',
+  list: operation('listUploads', 'admin', 'List the uploads in progress that have received bytes', {
     answer: pageOf(Upload, 'Uploads, oldest first'),
   }),
-  cancel: operation({
-    id: 'cancelUpload',
-    summary: 'Cancel an upload',
-    access: 'admin',
+  cancel: operation('cancelUpload', 'admin', 'Cancel an upload', {
     description: 'Its bytes are deleted as soon as no request uses it.',
     errors: ['NOT_FOUND'],
   }),

@@ -46,13 +46,10 @@ export function audit(context: AdminContext) {
     async ({ query }) => mapPage(await audit.list(query, KIND_OF[query.kind ?? 'change']), toAct),
     {
       query: AuditQuery,
-      ...operation({
-        id: 'listAuditEntries',
-        summary: 'Read the audit log',
+      ...operation('listAuditEntries', 'admin', 'Read the audit log', {
         description:
           'Denied requests and sign-ins are stored apart from changes, so that they cannot crowd those out. Repeats of an ' +
           'account from one address are one entry an hour, for denied requests one for each of the first 16 targets.',
-        access: 'admin',
         answer: pageOf(Act, 'Entries, newest first'),
       }),
     },

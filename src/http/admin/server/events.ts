@@ -32,10 +32,7 @@ const EventsQuery = t.Object({
   type: t.Optional(t.UnionEnum([...EVENT_TYPES], { default: undefined })),
 })
 
-const LIST = operation({
-  id: 'listEvents',
-  summary: 'List the changes to content',
-  access: 'catalog',
+const LIST = operation('listEvents', 'catalog', 'List the changes to content', {
   description: 'Server admins see all events; others must name a repository that they may pull from.',
   answer: pageOf(EventModel, 'Events, newest first'),
   errors: ['NAME_INVALID'],
@@ -51,10 +48,7 @@ const WatchQuery = t.Object({
   ),
 })
 
-const WATCH = operation({
-  id: 'watchEvents',
-  summary: 'Watch the changes to content through server-sent events',
-  access: 'catalog',
+const WATCH = operation('watchEvents', 'catalog', 'Watch the changes to content through server-sent events', {
   description:
     'Begins with `ready`, which names the newest event and says how long ago it was. Then sends `change` for each event of ' +
     'a repository that you may pull from, and for server admins `jobs` with the newest jobs, at first and when they change. A client ' +

@@ -43,40 +43,22 @@ const JobEvent = t.Object(
 )
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listJobs',
-    summary: 'List running jobs and recently ended ones',
-    access: 'admin',
+  list: operation('listJobs', 'admin', 'List running jobs and recently ended ones', {
     answer: pageOf(JobModel, 'Jobs, newest first; never more than one page'),
   }),
-  start: operation({
-    id: 'startJob',
-    summary: 'Start a job',
-    access: 'admin',
+  start: operation('startJob', 'admin', 'Start a job', {
     answer: JobModel,
     creates: 'always',
     location: ({ id }) => `/${id}`,
     description: 'Only one job of each kind runs at a time.',
     errors: ['CONFLICT', 'UNSUPPORTED'],
   }),
-  get: operation({
-    id: 'getJob',
-    summary: 'Show a job',
-    access: 'admin',
-    answer: JobModel,
-    errors: ['NOT_FOUND'],
-  }),
-  cancel: operation({
-    id: 'cancelJob',
-    summary: 'Cancel a job',
-    access: 'admin',
+  get: operation('getJob', 'admin', 'Show a job', { answer: JobModel, errors: ['NOT_FOUND'] }),
+  cancel: operation('cancelJob', 'admin', 'Cancel a job', {
     description: 'The job stops as soon as possible. Its work so far is not undone.',
     errors: ['NOT_FOUND', 'CONFLICT'],
   }),
-  watch: operation({
-    id: 'watchJob',
-    summary: 'Watch a job through server-sent events',
-    access: 'admin',
+  watch: operation('watchJob', 'admin', 'Watch a job through server-sent events', {
     description: 'Sends `progress` events and then an `end` event, each with the job as JSON.',
     answer: JobEvent,
     mediaType: 'text/event-stream',

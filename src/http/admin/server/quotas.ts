@@ -38,37 +38,25 @@ const LimitsBody = t.Object(QUOTA_LIMITS, {
 const params = t.Object({ namespace: QuotaSchema.properties.namespace })
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listQuotas',
-    summary: 'List the quotas and their usage',
-    access: 'admin',
+  list: operation('listQuotas', 'admin', 'List the quotas and their usage', {
     answer: pageOf(
       QuotaModel,
       'Quotas by namespace, then the largest namespaces without their own; never more than one page',
     ),
   }),
-  get: operation({
-    id: 'getQuota',
-    summary: 'Show the quota of a namespace',
-    access: 'admin',
+  get: operation('getQuota', 'admin', 'Show the quota of a namespace', {
     answer: QuotaModel,
     etag: 'partial',
     errors: ['NOT_FOUND'],
   }),
-  put: operation({
-    id: 'putQuota',
-    summary: 'Set the quota of a namespace',
-    access: 'admin',
+  put: operation('putQuota', 'admin', 'Set the quota of a namespace', {
     answer: QuotaModel,
     creates: 'unless-it-exists',
     etag: true,
     description: 'Takes effect immediately. Stored content stays. Omitted limits are removed.',
     errors: ['CONFLICT'],
   }),
-  remove: operation({
-    id: 'deleteQuota',
-    summary: 'Delete the quota of a namespace',
-    access: 'admin',
+  remove: operation('deleteQuota', 'admin', 'Delete the quota of a namespace', {
     etag: true,
     errors: ['CONFLICT', 'NOT_FOUND'],
   }),

@@ -84,24 +84,15 @@ const TestedModel = t.Object({
 const params = t.Object({ name: RetentionSchema.properties.name })
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listRetentionPolicies',
-    summary: 'List the retention policies',
-    access: 'admin',
+  list: operation('listRetentionPolicies', 'admin', 'List the retention policies', {
     answer: pageOf(PolicyModel, 'Policies, by name; never more than one page'),
   }),
-  get: operation({
-    id: 'getRetentionPolicy',
-    summary: 'Show a retention policy',
-    access: 'admin',
+  get: operation('getRetentionPolicy', 'admin', 'Show a retention policy', {
     answer: PolicyModel,
     etag: 'partial',
     errors: ['NOT_FOUND'],
   }),
-  put: operation({
-    id: 'putRetentionPolicy',
-    summary: 'Add a retention policy, or replace its settings',
-    access: 'admin',
+  put: operation('putRetentionPolicy', 'admin', 'Add a retention policy, or replace its settings', {
     answer: PolicyModel,
     creates: 'unless-it-exists',
     etag: true,
@@ -110,23 +101,24 @@ const OPERATIONS = {
       'their defaults.',
     errors: ['CONFLICT', 'NAME_INVALID'],
   }),
-  remove: operation({
-    id: 'deleteRetentionPolicy',
-    summary: 'Delete a retention policy; tags that it has expired stay expired',
-    access: 'admin',
-    etag: true,
-    errors: ['CONFLICT', 'NOT_FOUND'],
-  }),
-  test: operation({
-    id: 'testRetention',
-    summary: 'List what the retention policies would do with each tag, and why',
-    access: 'admin',
-    answer: pageOf(
-      TestedModel,
-      'Tags by repository and name; a page can be short, and still have a next one',
-    ),
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
+  remove: operation(
+    'deleteRetentionPolicy',
+    'admin',
+    'Delete a retention policy; tags that it has expired stay expired',
+    { etag: true, errors: ['CONFLICT', 'NOT_FOUND'] },
+  ),
+  test: operation(
+    'testRetention',
+    'admin',
+    'List what the retention policies would do with each tag, and why',
+    {
+      answer: pageOf(
+        TestedModel,
+        'Tags by repository and name; a page can be short, and still have a next one',
+      ),
+      errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
+    },
+  ),
 }
 
 /** Below /api/v1/retention: GET /policies; GET, PUT and DELETE /policies/:name; GET /test */

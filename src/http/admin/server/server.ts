@@ -59,10 +59,7 @@ const Server = t.Object(
 )
 
 const OPERATIONS = {
-  get: operation({
-    id: 'getServer',
-    summary: 'Show the version, health and settings of the server',
-    access: 'admin',
+  get: operation('getServer', 'admin', 'Show the version, health and settings of the server', {
     answer: Server,
   }),
 }

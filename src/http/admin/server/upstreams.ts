@@ -78,24 +78,15 @@ const params = t.Object({
 })
 
 const OPERATIONS = {
-  list: operation({
-    id: 'listUpstreams',
-    summary: 'List the upstream registries',
-    access: 'admin',
+  list: operation('listUpstreams', 'admin', 'List the upstream registries', {
     answer: pageOf(UpstreamModel, 'Upstreams in the order of the configuration; never more than one page'),
   }),
-  get: operation({
-    id: 'getUpstream',
-    summary: 'Show an upstream',
-    access: 'admin',
+  get: operation('getUpstream', 'admin', 'Show an upstream', {
     answer: UpstreamModel,
     etag: 'partial',
     errors: ['NOT_FOUND'],
   }),
-  put: operation({
-    id: 'putUpstream',
-    summary: 'Add an upstream, or replace its settings',
-    access: 'admin',
+  put: operation('putUpstream', 'admin', 'Add an upstream, or replace its settings', {
     answer: UpstreamModel,
     creates: 'unless-it-exists',
     etag: true,
@@ -104,17 +95,11 @@ const OPERATIONS = {
       'left out and url, username, proxy and ca stay the same.',
     errors: ['CONFLICT', 'NAME_INVALID'],
   }),
-  remove: operation({
-    id: 'deleteUpstream',
-    summary: 'Remove an upstream; its repositories stay',
-    access: 'admin',
+  remove: operation('deleteUpstream', 'admin', 'Remove an upstream; its repositories stay', {
     etag: true,
     errors: ['CONFLICT', 'NOT_FOUND'],
   }),
-  check: operation({
-    id: 'checkUpstream',
-    summary: 'Check whether an upstream can be reached',
-    access: 'admin',
+  check: operation('checkUpstream', 'admin', 'Check whether an upstream can be reached', {
     answer: CheckModel,
     errors: ['NOT_FOUND'],
   }),

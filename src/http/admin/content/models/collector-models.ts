@@ -56,10 +56,7 @@ const Candidate = t.Object({
 })
 
 const Totals = t.Object(
-  {
-    ...counts,
-    truncated: t.Boolean({ description: 'Whether there are more: at most 10,000 are counted' }),
-  },
+  { ...counts, truncated: t.Boolean({ description: 'Whether there are more: at most 10,000 are counted' }) },
   { description: 'What will be deleted, now and later, if nothing changes' },
 )
 
@@ -87,30 +84,16 @@ const Explanation = t.Object({
 
 /** The operations on the garbage collector. */
 export const COLLECTOR_OPERATIONS = {
-  get: operation({
-    id: 'getGc',
-    summary: 'Show the state and last run of the garbage collector',
+  get: operation('getGc', 'admin', 'Show the state and last run of the garbage collector', {
     description: 'To run it, start a job of kind `gc`.',
-    access: 'admin',
     answer: Collector,
   }),
-  candidates: operation({
-    id: 'listGcCandidates',
-    summary: 'List what will be deleted (dry run)',
-    access: 'admin',
+  candidates: operation('listGcCandidates', 'admin', 'List what will be deleted (dry run)', {
     description: 'A page may be short or even empty and still have a `nextCursor`.',
     answer: pageOf(Candidate, 'Candidates'),
   }),
-  totals: operation({
-    id: 'getGcTotals',
-    summary: 'Show how much will be deleted',
-    access: 'admin',
-    answer: Totals,
-  }),
-  explain: operation({
-    id: 'explainGc',
-    summary: 'Explain why a manifest or blob is kept, or when it is deleted',
-    access: 'admin',
+  totals: operation('getGcTotals', 'admin', 'Show how much will be deleted', { answer: Totals }),
+  explain: operation('explainGc', 'admin', 'Explain why a manifest or blob is kept, or when it is deleted', {
     description: 'Returns one entry for each repository that has it.',
     answer: pageOf(Explanation, 'Explanations by repository; never more than one page'),
     errors: ['DIGEST_INVALID', 'NAME_INVALID'],

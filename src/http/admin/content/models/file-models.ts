@@ -152,44 +152,30 @@ const binary = {
 
 /** The operations on the files of layers and images. */
 export const FILE_OPERATIONS = {
-  listLayer: operation({
-    id: 'listLayerFiles',
-    summary: 'List or search the files of a layer',
-    access: 'pull',
+  listLayer: operation('listLayerFiles', 'pull', 'List or search the files of a layer', {
     description: ABOUT_LISTS,
     answer: Files,
-    errors: [...ofLayer],
+    errors: ofLayer,
   }),
-  downloadLayer: operation({
-    id: 'downloadLayerFile',
-    summary: 'Download a file of a layer',
-    access: 'pull',
+  downloadLayer: operation('downloadLayerFile', 'pull', 'Download a file of a layer', {
     description: ABOUT_FILES,
     ...binary,
-    errors: [...ofLayer],
+    errors: ofLayer,
   }),
-  listImage: operation({
-    id: 'listImageFiles',
-    summary: 'List or search the files of an image, with all its layers',
-    access: 'pull',
-    description: ABOUT_LISTS,
-    answer: Files,
-    errors: [...ofImage],
-  }),
-  downloadImage: operation({
-    id: 'downloadImageFile',
-    summary: 'Download a file of an image',
-    access: 'pull',
+  listImage: operation(
+    'listImageFiles',
+    'pull',
+    'List or search the files of an image, with all its layers',
+    { description: ABOUT_LISTS, answer: Files, errors: ofImage },
+  ),
+  downloadImage: operation('downloadImageFile', 'pull', 'Download a file of an image', {
     description: ABOUT_FILES,
     ...binary,
-    errors: [...ofImage],
+    errors: ofImage,
   }),
-  changes: operation({
-    id: 'compareImageFiles',
-    summary: 'Compare the files of two images of a repository',
-    access: 'pull',
+  changes: operation('compareImageFiles', 'pull', 'Compare the files of two images of a repository', {
     description: ABOUT_LISTS,
     answer: Changes,
-    errors: [...ofImage],
+    errors: ofImage,
   }),
 }

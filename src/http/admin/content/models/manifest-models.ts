@@ -23,10 +23,7 @@ export const params = t.Object({
 
 export const digestParams = t.Object({ repository: RepositoryParam, reference: DigestParam })
 
-export const ManifestsQuery = t.Object({
-  ...pageParameters,
-  deleted: t.Optional(t.Boolean()),
-})
+export const ManifestsQuery = t.Object({ ...pageParameters, deleted: t.Optional(t.Boolean()) })
 
 const Texts = t.Record(t.String(), t.String())
 
@@ -54,10 +51,7 @@ const members = {
     t.String({ format: 'date-time', description: 'Since when nothing references it any more' }),
   ),
   untaggedAt: t.Optional(
-    t.String({
-      format: 'date-time',
-      description: 'Since when it has existed without ever being referenced',
-    }),
+    t.String({ format: 'date-time', description: 'Since when it has existed without ever being referenced' }),
   ),
   deletedAt: t.Optional(Time),
   restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted manifests' })),
@@ -163,51 +157,35 @@ const UNKNOWN = [
 
 /** The operations on manifests. */
 export const MANIFEST_OPERATIONS = {
-  list: operation({
-    id: 'listManifests',
-    summary: 'List the manifests of a repository',
-    access: 'pull',
+  list: operation('listManifests', 'pull', 'List the manifests of a repository', {
     description: 'With `deleted`, lists the deleted manifests that you can restore.',
     answer: pageOf(t.Object(members), 'Manifests, newest first by their first push'),
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
-  get: operation({
-    id: 'getManifest',
-    summary: 'Show a manifest',
-    access: 'pull',
+  get: operation('getManifest', 'pull', 'Show a manifest', {
     answer: Manifest,
     etag: 'partial',
-    errors: [...UNKNOWN],
+    errors: UNKNOWN,
   }),
-  raw: operation({
-    id: 'getRawManifest',
-    summary: 'Download a manifest exactly as it was pushed',
-    access: 'pull',
+  raw: operation('getRawManifest', 'pull', 'Download a manifest exactly as it was pushed', {
     description: 'The Content-Type is the one it was pushed with.',
     answer: t.String({ format: 'binary', description: 'The manifest' }),
     mediaType: '*/*',
-    errors: [...UNKNOWN],
+    errors: UNKNOWN,
   }),
-  referrers: operation({
-    id: 'listReferrers',
-    summary: 'List the referrers of a manifest as a tree',
-    access: 'pull',
+  referrers: operation('listReferrers', 'pull', 'List the referrers of a manifest as a tree', {
     answer: ReferrersTree,
-    errors: [...UNKNOWN],
+    errors: UNKNOWN,
   }),
-  remove: operation({
-    id: 'deleteManifest',
-    summary: 'Delete a manifest with its tags',
-    access: 'delete',
+  remove: operation('deleteManifest', 'delete', 'Delete a manifest with its tags', {
     description: 'It can be restored for 14 days by default.',
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
   }),
-  restore: operation({
-    id: 'restoreManifest',
-    summary: 'Restore a deleted manifest with the tags that were deleted with it',
-    access: 'delete',
-    answer: Restored,
-    errors: [...UNKNOWN],
-  }),
+  restore: operation(
+    'restoreManifest',
+    'delete',
+    'Restore a deleted manifest with the tags that were deleted with it',
+    { answer: Restored, errors: UNKNOWN },
+  ),
 }

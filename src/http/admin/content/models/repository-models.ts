@@ -35,10 +35,7 @@ const members = {
   immutableTags: settings.immutableTags,
   createdAt: Time,
   blobCount: Count,
-  bytes: integer({
-    minimum: 0,
-    description: 'Total size of its blobs, including deleted ones, in bytes',
-  }),
+  bytes: integer({ minimum: 0, description: 'Total size of its blobs, including deleted ones, in bytes' }),
   uniqueBytes: t.Optional(
     integer({
       minimum: 0,
@@ -69,10 +66,7 @@ const Rewound = t.Object(
       minimum: 0,
       description: 'Tags that did not exist at that time and were deleted',
     }),
-    lostCount: integer({
-      minimum: 0,
-      description: 'Tags whose manifest has been permanently deleted',
-    }),
+    lostCount: integer({ minimum: 0, description: 'Tags whose manifest has been permanently deleted' }),
   },
   { description: 'What happened to the tags' },
 )
@@ -85,67 +79,43 @@ export function toRepository(summary: RepositorySummary) {
 
 /** The operations on repositories. */
 export const REPOSITORY_OPERATIONS = {
-  list: operation({
-    id: 'listRepositories',
-    summary: 'List and search the repositories that you may pull from',
-    access: 'catalog',
+  list: operation('listRepositories', 'catalog', 'List and search the repositories that you may pull from', {
     answer: pageOf(ListedRepository, 'Repositories, by name'),
     description: 'With `deleted`, lists the repositories that you may restore, most recently deleted first.',
   }),
-  get: operation({
-    id: 'getRepository',
-    summary: 'Show a repository',
-    access: 'pull',
+  get: operation('getRepository', 'pull', 'Show a repository', {
     answer: Repository,
     etag: 'partial',
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
-  put: operation({
-    id: 'putRepository',
-    summary: 'Create a repository, or replace its settings',
-    access: 'delete',
+  put: operation('putRepository', 'delete', 'Create a repository, or replace its settings', {
     description: 'Absent settings get their defaults. A push also creates a repository.',
     answer: Repository,
     creates: 'unless-it-exists',
     etag: true,
     errors: ['NAME_INVALID'],
   }),
-  change: operation({
-    id: 'updateRepository',
-    summary: "Change a repository's settings",
-    access: 'delete',
+  change: operation('updateRepository', 'delete', "Change a repository's settings", {
     answer: Repository,
     etag: true,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
-  remove: operation({
-    id: 'deleteRepository',
-    summary: 'Delete a repository and everything in it',
-    access: 'delete',
+  remove: operation('deleteRepository', 'delete', 'Delete a repository and everything in it', {
     description: 'It can be restored for 14 days by default.',
     etag: true,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
-  restore: operation({
-    id: 'restoreRepository',
-    summary: 'Restore a deleted repository',
+  restore: operation('restoreRepository', 'delete', 'Restore a deleted repository', {
     description: 'Without `deletedAt`, restores the repository of this name that was deleted last.',
-    access: 'delete',
     answer: Repository,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
   }),
-  rewind: operation({
-    id: 'rewindRepository',
-    summary: 'Rewind the tags of a repository',
+  rewind: operation('rewindRepository', 'delete', 'Rewind the tags of a repository', {
     description: 'Points every tag at what it pointed at then, and deletes the tags that did not exist.',
-    access: 'delete',
     answer: Rewound,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
   }),
-  history: operation({
-    id: 'listRepositoryHistory',
-    summary: "List the history of a repository's tags",
-    access: 'pull',
+  history: operation('listRepositoryHistory', 'pull', "List the history of a repository's tags", {
     answer: Moves,
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),

@@ -75,57 +75,32 @@ const UNKNOWN = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'MANIFEST_I
 
 /** The operations on tags. */
 export const TAG_OPERATIONS = {
-  list: operation({
-    id: 'listTags',
-    summary: 'List and search the tags of a repository',
-    access: 'pull',
+  list: operation('listTags', 'pull', 'List and search the tags of a repository', {
     answer: pageOf(TagModel, 'Tags'),
     errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
   }),
-  get: operation({
-    id: 'getTag',
-    summary: 'Show a tag',
-    access: 'pull',
-    answer: TagModel,
-    etag: 'partial',
-    errors: [...UNKNOWN],
-  }),
-  put: operation({
-    id: 'putTag',
-    summary: 'Point a tag at a manifest of its repository',
-    access: 'push',
+  get: operation('getTag', 'pull', 'Show a tag', { answer: TagModel, etag: 'partial', errors: UNKNOWN }),
+  put: operation('putTag', 'push', 'Point a tag at a manifest of its repository', {
     answer: TagModel,
     creates: 'unless-it-exists',
     etag: true,
     errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
   }),
-  change: operation({
-    id: 'updateTag',
-    summary: 'Set when a tag expires',
-    access: 'delete',
+  change: operation('updateTag', 'delete', 'Set when a tag expires', {
     answer: TagModel,
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
   }),
-  remove: operation({
-    id: 'deleteTag',
-    summary: 'Delete a tag; its manifest stays',
-    access: 'delete',
+  remove: operation('deleteTag', 'delete', 'Delete a tag; its manifest stays', {
     description: 'It can be restored for 14 days by default.',
     etag: true,
     errors: [...UNKNOWN, 'CONFLICT'],
   }),
-  history: operation({
-    id: 'listTagHistory',
-    summary: 'List the history of a tag',
-    access: 'pull',
+  history: operation('listTagHistory', 'pull', 'List the history of a tag', {
     answer: Moves,
-    errors: [...UNKNOWN],
+    errors: UNKNOWN,
   }),
-  restore: operation({
-    id: 'restoreTag',
-    summary: 'Restore a tag to an earlier manifest',
-    access: 'delete',
+  restore: operation('restoreTag', 'delete', 'Restore a tag to an earlier manifest', {
     description:
       'Give either a digest that the tag pointed at, or a time. If the manifest was deleted, it is restored too.',
     answer: TagModel,
