@@ -37,10 +37,14 @@ export const Password = t.String({
   example: 'correct-horse-battery',
 })
 
-export const RoleName = t.UnionEnum(['reader', 'writer', 'admin'], {
-  default: undefined,
-  description: 'reader: pull; writer: pull and push; admin: pull, push and delete',
-})
+/** One of some texts. Elysia would make the first one the default. */
+export const oneOf = <const T extends readonly [string, ...string[]]>(values: T, description?: string) =>
+  t.UnionEnum(values, { default: undefined, ...(description !== undefined && { description }) })
+
+export const RoleName = oneOf(
+  ['reader', 'writer', 'admin'],
+  'reader: pull; writer: pull and push; admin: pull, push and delete',
+)
 
 export const Pattern = t.String({
   maxLength: 255,
@@ -58,13 +62,28 @@ export const Time = t.String({ format: 'date-time', example: '2026-01-31T12:00:0
  */
 export const integer = (options?: IntegerOptions) => Type.Integer(options)
 
-export const Bytes = integer({ minimum: 0, description: 'Bytes' })
+/** A number that is never negative. */
+export const count = (description: string) => integer({ minimum: 0, description })
+
+/** A time, as RFC 3339. */
+export const time = (description: string) => t.String({ format: 'date-time', description })
+
+export const Bytes = count('Bytes')
 
 export const Count = integer({ minimum: 0 })
 
-export const DigestText = t.String({ example: `sha256:${'0'.repeat(64)}` })
+export const DIGEST_EXAMPLE = `sha256:${'0'.repeat(64)}`
+
+export const DigestText = t.String({ example: DIGEST_EXAMPLE })
 
 export const RepositoryText = t.String({ example: 'library/alpine' })
+
+export const ConfiguredIn = t.Optional(
+  t.String({
+    description: 'The file, flag or variable that configures it; the API cannot change it',
+    example: '/var/lib/cay/cay.toml',
+  }),
+)
 
 /** The parameters of every list. Add others with `t.Object({ ...pageParameters, ... })`. */
 export const pageParameters = {
@@ -92,13 +111,7 @@ export const RepositoryParam = t
 
 /** A digest in a path. */
 export const DigestParam = t
-  .Transform(
-    t.String({
-      maxLength: 135,
-      description: 'sha256:HEX or sha512:HEX',
-      example: `sha256:${'0'.repeat(64)}`,
-    }),
-  )
+  .Transform(t.String({ maxLength: 135, description: 'sha256:HEX or sha512:HEX', example: DIGEST_EXAMPLE }))
   .Decode(parseDigest)
   .Encode(String)
 

@@ -2,9 +2,9 @@ import { t } from 'elysia'
 import type { ExplainedAccess } from '../../../core/accounts/grants.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { AccountName, Pattern, RepositoryParam, RoleName } from '../schemas.ts'
+import { AccountName, oneOf, Pattern, RepositoryParam, RoleName } from '../schemas.ts'
 
-const Actions = t.Array(t.UnionEnum(['pull', 'push', 'delete'], { default: undefined }))
+const Actions = t.Array(oneOf(['pull', 'push', 'delete']))
 
 const Explained = t.Object(
   {
@@ -12,12 +12,9 @@ const Explained = t.Object(
     disabled: t.Boolean({ description: 'Whether the account or its owner is disabled' }),
     reasons: t.Array(
       t.Object({
-        source: t.UnionEnum(
+        source: oneOf(
           ['open', 'server-admin', 'own-namespace', 'account', 'group', 'authenticated', 'anonymous'],
-          {
-            default: undefined,
-            description: 'The source of the permission: the subject of a grant, or the status of the account',
-          },
+          'The source of the permission: the subject of a grant, or the status of the account',
         ),
         subject: t.Optional(t.String({ description: 'The subject of the grant', example: 'group:team' })),
         pattern: t.Optional(Pattern),
@@ -28,7 +25,7 @@ const Explained = t.Object(
     ),
     limits: t.Array(
       t.Object({
-        source: t.UnionEnum(['owner', 'credential'], { default: undefined }),
+        source: oneOf(['owner', 'credential']),
         name: t.String({ description: "The owner's name, or the token's id", example: 'alice' }),
         actions: Actions,
       }),

@@ -3,22 +3,17 @@ import type { SigningKey } from '../../../core/accounts/signing-keys.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { mapPage, PageQuery, pageOf, Time } from '../schemas.ts'
+import { mapPage, PageQuery, pageOf, Time, time } from '../schemas.ts'
 
 const KEY = { id: t.String({ description: 'The `kid` in its tokens' }), createdAt: Time }
 
 const SigningKeyModel = t.Object(
-  {
-    ...KEY,
-    expiresAt: t.Optional(
-      t.String({ format: 'date-time', description: 'When the key expires, if it was replaced' }),
-    ),
-  },
+  { ...KEY, expiresAt: t.Optional(time('When the key expires, if it was replaced')) },
   { description: 'A key' },
 )
 
 const NewKey = t.Object(
-  { ...KEY, othersExpireAt: t.String({ format: 'date-time', description: 'When the other keys expire' }) },
+  { ...KEY, othersExpireAt: time('When the other keys expire') },
   { description: 'The new signing key' },
 )
 

@@ -3,14 +3,14 @@ import type { Token } from '../../../core/accounts/tokens.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { AccountName, mapPage, PageQuery, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
+import { AccountName, mapPage, oneOf, PageQuery, pageOf, RuleModel, Time, timeOf } from '../schemas.ts'
 
 const members = {
   id: t.String(),
-  kind: t.UnionEnum(['token', 'refresh'], {
-    default: undefined,
-    description: 'refresh: a client got it from POST /token for the password; its name is the client id',
-  }),
+  kind: oneOf(
+    ['token', 'refresh'],
+    'refresh: a client got it from POST /token for the password; its name is the client id',
+  ),
   name: t.String(),
   createdAt: Time,
   expiresAt: t.Optional(Time),

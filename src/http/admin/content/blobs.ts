@@ -12,24 +12,21 @@ import {
   RepositoryParam,
   RepositoryText,
   Time,
+  time,
 } from '../schemas.ts'
 
 const Use = t.Object({
   repository: RepositoryText,
   linkedAt: Time,
-  unreferencedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when no manifest of the repository references it' }),
-  ),
+  unreferencedAt: t.Optional(time('Since when no manifest of the repository references it')),
 })
 
 const Blob = t.Object(
   {
     digest: DigestText,
     bytes: Bytes,
-    storedAt: t.Optional(t.String({ format: 'date-time', description: 'Server admins only' })),
-    verifiedAt: t.Optional(
-      t.String({ format: 'date-time', description: 'When its bytes were last hashed; server admins only' }),
-    ),
+    storedAt: t.Optional(time('Server admins only')),
+    verifiedAt: t.Optional(time('When its bytes were last hashed; server admins only')),
     items: t.Array(Use, { description: 'The repositories that have it, of those that you may pull from' }),
     nextCursor: NextCursor,
   },

@@ -7,9 +7,10 @@ import { operation } from '../operation.ts'
 import {
   Bytes,
   Count,
+  count,
   DigestText,
-  integer,
   mapPage,
+  oneOf,
   PageQuery,
   pageOf,
   RepositoryText,
@@ -18,34 +19,17 @@ import {
 
 const CacheModel = t.Object(
   {
-    bytes: integer({ minimum: 0, description: 'Bytes of blobs, manifests and interrupted downloads' }),
-    manifestBytes: integer({
-      minimum: 0,
-      description: 'Bytes of manifests, counted in each repository that has them',
-    }),
-    partialBytes: integer({
-      minimum: 0,
-      description: 'Bytes of interrupted downloads, which the next pull resumes',
-    }),
-    bytesMax: t.Optional(
-      integer({ minimum: 0, description: 'The limit, in bytes; absent if there is none' }),
-    ),
+    bytes: count('Bytes of blobs, manifests and interrupted downloads'),
+    manifestBytes: count('Bytes of manifests, counted in each repository that has them'),
+    partialBytes: count('Bytes of interrupted downloads, which the next pull resumes'),
+    bytesMax: t.Optional(count('The limit, in bytes; absent if there is none')),
     blobCount: Count,
     manifestCount: Count,
-    downloadCount: integer({ minimum: 0, description: 'Blobs that are being downloaded' }),
-    requestCount: integer({
-      minimum: 0,
-      description: 'Requests of clients for cached repositories since the server started',
-    }),
-    hitCount: integer({ minimum: 0, description: 'How many of these needed no download of their own' }),
-    hitBytes: integer({
-      minimum: 0,
-      description: 'Bytes of blobs that were served without a download since the server started',
-    }),
-    downloadedBytes: integer({
-      minimum: 0,
-      description: 'Bytes of blobs that were downloaded from upstreams since the server started',
-    }),
+    downloadCount: count('Blobs that are being downloaded'),
+    requestCount: count('Requests of clients for cached repositories since the server started'),
+    hitCount: count('How many of these needed no download of their own'),
+    hitBytes: count('Bytes of blobs that were served without a download since the server started'),
+    downloadedBytes: count('Bytes of blobs that were downloaded from upstreams since the server started'),
   },
   { description: 'Cached content that can be evicted' },
 )
@@ -67,7 +51,7 @@ const DownloadModel = t.Object({
 
 const ExplanationModel = t.Object(
   {
-    state: t.UnionEnum(['fresh', 'stale', 'cached', 'pushed', 'absent'], { default: undefined }),
+    state: oneOf(['fresh', 'stale', 'cached', 'pushed', 'absent']),
     explanation: t.String({
       example: 'docker.io/library/alpine:3 is cached, and was last checked with docker.io ...',
     }),

@@ -10,11 +10,11 @@ import { parseDigest } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
-import { mapPage, PageQuery } from '../schemas.ts'
+import { DIGEST_EXAMPLE, mapPage, PageQuery } from '../schemas.ts'
 import { COLLECTOR_OPERATIONS as OPERATIONS } from './models/collector-models.ts'
 
 const ExplainQuery = t.Object({
-  digest: t.String({ maxLength: 135, example: `sha256:${'0'.repeat(64)}` }),
+  digest: t.String({ maxLength: 135, example: DIGEST_EXAMPLE }),
   repository: t.Optional(t.String({ maxLength: 255, example: 'library/alpine' })),
 })
 

@@ -2,12 +2,12 @@ import { t } from 'elysia'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { Bytes, DigestText, pageOf, RepositoryText, Time } from '../schemas.ts'
+import { Bytes, DigestText, oneOf, pageOf, RepositoryText, Time } from '../schemas.ts'
 
 const Damage = t.Object(
   {
     digest: DigestText,
-    kind: t.UnionEnum(['blob', 'manifest'], { default: undefined }),
+    kind: oneOf(['blob', 'manifest']),
     bytes: Bytes,
     foundAt: Time,
     neededBy: t.Array(t.Object({ repository: RepositoryText, tag: t.Optional(t.String()) }), {

@@ -3,15 +3,13 @@ import type { HistoryLine } from '../../../core/content/history.ts'
 import type { Principal } from '../../../domain/access/principal.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
 import { omitAbsent } from '../omit-absent.ts'
-import { DigestText, pageOf, Time } from '../schemas.ts'
+import { DigestText, oneOf, pageOf, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 
 const Move = t.Object({
   at: Time,
   tag: t.String({ example: 'latest' }),
-  type: t.Optional(
-    t.UnionEnum([...EVENT_TYPES], { default: undefined, description: 'What moved the tag, if known' }),
-  ),
+  type: t.Optional(oneOf(EVENT_TYPES, 'What moved the tag, if known')),
   digest: t.Optional(
     t.String({
       description: 'The manifest that the tag points at from this time on; absent if the tag was deleted',

@@ -5,7 +5,7 @@ import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { Bytes, Count, RepositoryParam } from '../schemas.ts'
+import { Bytes, Count, DIGEST_EXAMPLE, RepositoryParam, time } from '../schemas.ts'
 
 const counts = { repositoryCount: Count, manifestCount: Count }
 
@@ -25,18 +25,14 @@ const PurgedAnswer = t.Object(
   {
     ...counts,
     heldUntil: t.Optional(
-      t.String({
-        format: 'date-time',
-        description:
-          'Content that a push in progress may refer to is freed by then; absent if all is freed at once',
-      }),
+      time('Content that a push in progress may refer to is freed by then; absent if all is freed at once'),
     ),
   },
   { description: 'What was purged: deleted repositories, and manifests' },
 )
 
 const digest = t.Optional(
-  t.String({ maxLength: 135, description: 'Only this manifest', example: `sha256:${'0'.repeat(64)}` }),
+  t.String({ maxLength: 135, description: 'Only this manifest', example: DIGEST_EXAMPLE }),
 )
 const shared = {
   description:

@@ -3,7 +3,7 @@ import type { Principal } from '../../../domain/access/principal.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, type Answering, controller } from '../context.ts'
 import { markCreated, tagged } from '../operation.ts'
-import { mapPage, PageQuery, pageParameters, RepositoryParam } from '../schemas.ts'
+import { mapPage, PageQuery, pageParameters, RepositoryParam, time } from '../schemas.ts'
 import {
   REPOSITORY_OPERATIONS as OPERATIONS,
   RepositorySettings,
@@ -18,17 +18,10 @@ const ListQuery = t.Object({
 })
 
 const RestoreBody = t.Object({
-  deletedAt: t.Optional(
-    t.String({
-      format: 'date-time',
-      description: 'When the repository was deleted, if several with this name were',
-    }),
-  ),
+  deletedAt: t.Optional(time('When the repository was deleted, if several with this name were')),
 })
 
-const RewindBody = t.Object({
-  at: t.String({ format: 'date-time', description: 'The time to rewind the tags to' }),
-})
+const RewindBody = t.Object({ at: time('The time to rewind the tags to') })
 
 const params = t.Object({ repository: RepositoryParam })
 

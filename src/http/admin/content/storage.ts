@@ -2,7 +2,18 @@ import { t } from 'elysia'
 import { type RepositoryStorage, UPLOADS_COUNTED_MAX } from '../../../core/content/storage.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { operation } from '../operation.ts'
-import { Bytes, Count, integer, mapPage, pageOf, pageParameters, RepositoryText, timeOf } from '../schemas.ts'
+import {
+  Bytes,
+  Count,
+  count,
+  mapPage,
+  oneOf,
+  pageOf,
+  pageParameters,
+  RepositoryText,
+  time,
+  timeOf,
+} from '../schemas.ts'
 
 const Storage = t.Object(
   {
@@ -18,17 +29,11 @@ const Storage = t.Object(
       {
         totalBytes: Bytes,
         freeBytes: Bytes,
-        freeBytesMin: integer({
-          minimum: 0,
-          description: 'How many bytes must be free, or the server is not ready; 0 for no limit',
-        }),
+        freeBytesMin: count('How many bytes must be free, or the server is not ready; 0 for no limit'),
       },
       { description: 'The disk that holds the data folder' },
     ),
-    damagedCount: integer({
-      minimum: 0,
-      description: 'Blobs and manifests whose bytes are damaged or missing; /damage lists them',
-    }),
+    damagedCount: count('Blobs and manifests whose bytes are damaged or missing; /damage lists them'),
   },
   { description: 'Storage usage' },
 )
@@ -38,33 +43,17 @@ const CANDIDATES_MAX = 500
 
 const InRepository = t.Object({
   repository: RepositoryText,
-  deletedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'When it was deleted; it is listed while its bytes count' }),
-  ),
+  deletedAt: t.Optional(time('When it was deleted; it is listed while its bytes count')),
   blobCount: Count,
-  bytes: integer({
-    minimum: 0,
-    description: 'Total size of its blobs, including those that will be deleted, in bytes',
-  }),
-  uniqueBytes: integer({
-    minimum: 0,
-    description: 'Total size of the blobs that no other repository has, in bytes',
-  }),
-  sharedBytes: integer({
-    minimum: 0,
-    description: 'Total size of the blobs that other repositories also have, in bytes',
-  }),
-  cachedBytes: integer({
-    minimum: 0,
-    description: 'Total size of its blobs if they were cached from an upstream, otherwise 0, in bytes',
-  }),
+  bytes: count('Total size of its blobs, including those that will be deleted, in bytes'),
+  uniqueBytes: count('Total size of the blobs that no other repository has, in bytes'),
+  sharedBytes: count('Total size of the blobs that other repositories also have, in bytes'),
+  cachedBytes: count('Total size of its blobs if they were cached from an upstream, otherwise 0, in bytes'),
   deletedBytes: t.Optional(
-    integer({
-      minimum: 0,
-      description:
-        'Total size of what the garbage collector will delete of it, in bytes, as far as the next ' +
+    count(
+      'Total size of what the garbage collector will delete of it, in bytes, as far as the next ' +
         `${CANDIDATES_MAX} candidates tell; only in the order of \`bytes\``,
-    }),
+    ),
   ),
 })
 
@@ -77,7 +66,7 @@ const OPERATIONS = {
 
 const RepositoriesQuery = t.Object({
   ...pageParameters,
-  sort: t.Optional(t.UnionEnum(['name', 'bytes'], { default: undefined, description: 'The order [name]' })),
+  sort: t.Optional(oneOf(['name', 'bytes'], 'The order [name]')),
 })
 
 /** GET /api/v1/storage, /api/v1/storage/repositories */

@@ -8,7 +8,7 @@ import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { DigestText, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
+import { DigestText, mapPage, oneOf, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
 import { toWho } from '../who.ts'
 import { changeEvents } from './change-events.ts'
 import { answerEvents } from './event-stream.ts'
@@ -16,7 +16,7 @@ import { answerEvents } from './event-stream.ts'
 const EventModel = t.Object({
   id: t.String({ example: '42' }),
   at: Time,
-  type: t.UnionEnum([...EVENT_TYPES], { default: undefined }),
+  type: oneOf(EVENT_TYPES),
   repository: RepositoryText,
   tag: t.Optional(t.String({ example: 'latest' })),
   digest: t.Optional(DigestText),
@@ -29,7 +29,7 @@ const EventModel = t.Object({
 const EventsQuery = t.Object({
   ...pageParameters,
   repository: t.Optional(t.String({ maxLength: 255, example: 'library/alpine' })),
-  type: t.Optional(t.UnionEnum([...EVENT_TYPES], { default: undefined })),
+  type: t.Optional(oneOf(EVENT_TYPES)),
 })
 
 const LIST = operation('listEvents', 'catalog', 'List the changes to content', {
@@ -55,7 +55,7 @@ const WATCH = operation('watchEvents', 'catalog', 'Watch the changes to content 
     'that connects again continues with `Last-Event-ID` or `after`.',
   answer: t.Object(
     {
-      event: t.UnionEnum(['ready', 'change', 'jobs'], { default: undefined }),
+      event: oneOf(['ready', 'change', 'jobs']),
       data: t.String({ description: 'The event or jobs, as JSON', example: '{"id":"42","type":"tag.put"}' }),
     },
     { description: 'An event' },

@@ -4,7 +4,7 @@ import type { Job } from '../../../core/jobs/jobs.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { Count, integer, pageOf, Time } from '../schemas.ts'
+import { Count, integer, oneOf, pageOf, Time } from '../schemas.ts'
 import { answerEvents } from './event-stream.ts'
 import { jobEvents } from './job-events.ts'
 
@@ -12,18 +12,18 @@ const KINDS =
   'gc: delete garbage; scan: find files that the database does not reference; scrub: verify all content; retain: ' +
   'apply the retention policies; backup: back up to `backup.folder`'
 
-const StartableKind = t.UnionEnum([...STARTABLE_KINDS], { default: undefined, description: KINDS })
+const StartableKind = oneOf(STARTABLE_KINDS, KINDS)
 
-const Kind = t.UnionEnum([...JOB_KINDS], {
-  default: undefined,
-  description: `${KINDS}; index: list the files of layers, or compare those of images, which starts when somebody looks at them`,
-})
+const Kind = oneOf(
+  JOB_KINDS,
+  `${KINDS}; index: list the files of layers, or compare those of images, which starts when somebody looks at them`,
+)
 
 const JobModel = t.Object(
   {
     id: t.String(),
     kind: Kind,
-    state: t.UnionEnum(['waiting', 'running', 'done', 'failed', 'cancelled'], { default: undefined }),
+    state: oneOf(['waiting', 'running', 'done', 'failed', 'cancelled']),
     progress: t.Object({ done: Count, total: t.Optional(Count) }),
     startedBy: t.String({ description: 'The account that started it' }),
     startedAt: Time,
@@ -36,7 +36,7 @@ const JobModel = t.Object(
 
 const JobEvent = t.Object(
   {
-    event: t.UnionEnum(['progress', 'end'], { default: undefined }),
+    event: oneOf(['progress', 'end']),
     data: t.String({ description: 'The job, as JSON', example: '{"id":"...","state":"done"}' }),
   },
   { description: 'An event' },

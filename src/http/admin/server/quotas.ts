@@ -5,7 +5,7 @@ import { type AdminContext, type Answering, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'
 
-import { Bytes, Count, pageOf } from '../schemas.ts'
+import { Bytes, ConfiguredIn, Count, pageOf } from '../schemas.ts'
 
 const QuotaModel = t.Object(
   {
@@ -19,12 +19,7 @@ const QuotaModel = t.Object(
     usedPercent: t.Optional(
       t.Integer({ minimum: 0, description: 'The largest share of a limit that is used' }),
     ),
-    configuredIn: t.Optional(
-      t.String({
-        description: 'The file, flag or variable that configures it; the API cannot change it',
-        example: '/var/lib/cay/cay.toml',
-      }),
-    ),
+    configuredIn: ConfiguredIn,
   },
   { description: 'A quota and its usage' },
 )

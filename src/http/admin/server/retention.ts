@@ -6,20 +6,21 @@ import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../../oc
 import { type AdminContext, type Answering, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'
-import { DigestText, mapPage, pageOf, pageParameters, RepositoryText, Time } from '../schemas.ts'
+import {
+  ConfiguredIn,
+  DigestText,
+  mapPage,
+  oneOf,
+  pageOf,
+  pageParameters,
+  RepositoryText,
+  Time,
+} from '../schemas.ts'
 
 const { repositories, ...optional } = RETENTION_SETTINGS
 
 const PolicyModel = t.Object(
-  {
-    ...RetentionSchema.properties,
-    configuredIn: t.Optional(
-      t.String({
-        description: 'The file, flag or variable that configures it; the API cannot change it',
-        example: '/var/lib/cay/cay.toml',
-      }),
-    ),
-  },
+  { ...RetentionSchema.properties, configuredIn: ConfiguredIn },
   { description: 'A retention policy' },
 )
 
@@ -61,9 +62,7 @@ const TestQuery = t.Object({
   tags: list('Patterns of the tags that can expire', 'pr-*'),
   keep: list('Patterns of the tags to keep', 'v*'),
   newest: t.Optional(t.Integer({ ...newest, description: 'Keep this many of the newest tags' })),
-  order: t.Optional(
-    t.UnionEnum(['pushed', 'version'], { default: undefined, description: 'What newest orders by' }),
-  ),
+  order: t.Optional(oneOf(['pushed', 'version'], 'What newest orders by')),
   pushedDays: t.Optional(t.Integer({ ...pushedDays })),
   pulledDays: t.Optional(t.Integer({ ...pulledDays })),
   untaggedDays: t.Optional(t.Integer({ ...untaggedDays })),

@@ -6,7 +6,7 @@ import { commit, version } from '../../../config/version.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { operation } from '../operation.ts'
-import { integer, Time, timeOf } from '../schemas.ts'
+import { integer, Time, time, timeOf } from '../schemas.ts'
 
 const Value = t.Union([t.String(), integer(), t.Boolean(), t.Array(t.String())])
 
@@ -41,7 +41,7 @@ const Server = t.Object(
     version: t.String(),
     commit: t.String({ description: 'The commit it was built from; `source` when run from source' }),
     startedAt: Time,
-    time: t.String({ format: 'date-time', description: "The server's clock" }),
+    time: time("The server's clock"),
     addresses: t.Array(t.String({ example: '127.0.0.1:5000' }), {
       description: 'The addresses that it listens on, HOST:PORT',
     }),

@@ -8,7 +8,7 @@ import type { UpstreamCheck, UpstreamState } from '../../../core/content/cache/u
 import { type AdminContext, type Answering, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
 import { markCreated, operation, tagged } from '../operation.ts'
-import { Count, integer, pageOf, Time } from '../schemas.ts'
+import { ConfiguredIn, Count, count, oneOf, pageOf, Time } from '../schemas.ts'
 
 const CheckModel = t.Object(
   {
@@ -24,24 +24,16 @@ const UpstreamModel = t.Object(
     name: t.String({ description: 'The first component of its repository names', example: 'docker.io' }),
     url: t.String({ example: 'https://registry-1.docker.io/' }),
     mirrors: t.Array(t.String(), { description: 'URLs to try next, in order' }),
-    state: t.UnionEnum(['up', 'down', 'offline'], {
-      default: undefined,
-      description: 'down: recent requests failed; offline: set to offline in the configuration',
-    }),
+    state: oneOf(
+      ['up', 'down', 'offline'],
+      'down: recent requests failed; offline: set to offline in the configuration',
+    ),
     credentialsSet: t.Boolean({ description: 'Whether credentials are configured; they are never shown' }),
     pullsRemaining: t.Optional(
-      integer({
-        minimum: 0,
-        description: 'Pulls remaining in the current rate limit, as reported by the upstream',
-      }),
+      count('Pulls remaining in the current rate limit, as reported by the upstream'),
     ),
     pullLimit: t.Optional(Count),
-    configuredIn: t.Optional(
-      t.String({
-        description: 'The file, flag or variable that configures it; the API cannot change it',
-        example: '/var/lib/cay/cay.toml',
-      }),
-    ),
+    configuredIn: ConfiguredIn,
     lastCheck: t.Optional(
       t.Object(
         { at: Time, ...CheckModel.properties },

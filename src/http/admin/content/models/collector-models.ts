@@ -1,6 +1,6 @@
 import { t } from 'elysia'
 import { operation } from '../../operation.ts'
-import { Bytes, Count, DigestText, integer, pageOf, RepositoryText, Time } from '../../schemas.ts'
+import { Bytes, Count, count, DigestText, oneOf, pageOf, RepositoryText, Time, time } from '../../schemas.ts'
 
 const counts = {
   tagCount: Count,
@@ -15,11 +15,10 @@ const Run = t.Object({
   startedAt: Time,
   endedAt: Time,
   stopReason: t.Optional(
-    t.UnionEnum(['cancelled', 'waiting', 'backup'], {
-      default: undefined,
-      description:
-        'Why the run stopped early: it was cancelled, it waits for the startup grace, or a backup is running',
-    }),
+    oneOf(
+      ['cancelled', 'waiting', 'backup'],
+      'Why the run stopped early: it was cancelled, it waits for the startup grace, or a backup is running',
+    ),
   ),
 })
 
@@ -27,10 +26,7 @@ const Collector = t.Object(
   {
     running: t.Boolean(),
     waitingUntil: t.Optional(
-      t.String({
-        format: 'date-time',
-        description: 'Nothing is deleted until then, because the server started recently or its clock jumped',
-      }),
+      time('Nothing is deleted until then, because the server started recently or its clock jumped'),
     ),
     lastRun: t.Optional(Run),
     garbageWindow: t.Object(
@@ -42,17 +38,14 @@ const Collector = t.Object(
 )
 
 const Candidate = t.Object({
-  kind: t.UnionEnum(['tag', 'manifest', 'repository', 'blob'], { default: undefined }),
+  kind: oneOf(['tag', 'manifest', 'repository', 'blob']),
   repository: RepositoryText,
   digest: t.Optional(DigestText),
   tag: t.Optional(t.String({ example: 'latest' })),
-  reason: t.UnionEnum(['expired', 'deleted', 'unreferenced', 'untagged'], { default: undefined }),
-  since: t.String({ format: 'date-time', description: 'Since when it has been garbage' }),
-  collectableAt: t.String({
-    format: 'date-time',
-    description: 'When it will be deleted, unless something changes',
-  }),
-  bytes: integer({ minimum: 0, description: 'The bytes that this frees, at least' }),
+  reason: oneOf(['expired', 'deleted', 'unreferenced', 'untagged']),
+  since: time('Since when it has been garbage'),
+  collectableAt: time('When it will be deleted, unless something changes'),
+  bytes: count('The bytes that this frees, at least'),
 })
 
 const Totals = t.Object(
@@ -61,25 +54,23 @@ const Totals = t.Object(
 )
 
 const Reason = t.Object({
-  reason: t.UnionEnum(
+  reason: oneOf(
     [
       ...(['tag', 'index', 'subject', 'manifest', 'pushed', 'unreferenced', 'untagged', 'deleted'] as const),
       'repository-deleted',
     ],
-    { default: undefined, description: 'What references it, or why it is kept for a time' },
+    'What references it, or why it is kept for a time',
   ),
   referencedBy: t.Array(t.String(), { description: 'The first tags or digests that reference it' }),
   until: t.Optional(Time),
 })
 
 const Explanation = t.Object({
-  kind: t.UnionEnum(['manifest', 'blob'], { default: undefined }),
+  kind: oneOf(['manifest', 'blob']),
   repository: RepositoryText,
   digest: DigestText,
   reasons: t.Array(Reason),
-  collectableAt: t.Optional(
-    t.String({ format: 'date-time', description: 'When it will be deleted; absent if it is kept' }),
-  ),
+  collectableAt: t.Optional(time('When it will be deleted; absent if it is kept')),
 })
 
 /** The operations on the garbage collector. */

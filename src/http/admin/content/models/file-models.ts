@@ -3,9 +3,12 @@ import { DIFFERENCES } from '../../../../core/files/files.ts'
 import { operation } from '../../operation.ts'
 import {
   Count,
+  count,
+  DIGEST_EXAMPLE,
   DigestParam,
   integer,
   NextCursor,
+  oneOf,
   pageParameters,
   RepositoryParam,
   Time,
@@ -47,22 +50,17 @@ export const ChangesQuery = t.Object({
 })
 
 const entry = {
-  kind: t.UnionEnum(
+  kind: oneOf(
     ['file', 'directory', 'symlink', 'hardlink', 'character-device', 'block-device', 'fifo', 'whiteout'],
-    {
-      default: undefined,
-      description: 'whiteout: deletes what lower layers have; only in the files of a layer',
-    },
+    'whiteout: deletes what lower layers have; only in the files of a layer',
   ),
-  bytes: integer({ minimum: 0, description: 'Bytes; of a hard link, those of the file that it leads to' }),
+  bytes: count('Bytes; of a hard link, those of the file that it leads to'),
   mode: t.Optional(t.String({ description: 'Permissions, in octal', example: '0644' })),
   uid: t.Optional(integer()),
   gid: t.Optional(integer()),
   modifiedAt: t.Optional(Time),
   target: t.Optional(t.String({ description: 'The target of a link, which is never followed' })),
-  digest: t.Optional(
-    t.String({ description: 'The digest of the content', example: `sha256:${'0'.repeat(64)}` }),
-  ),
+  digest: t.Optional(t.String({ description: 'The digest of the content', example: DIGEST_EXAMPLE })),
   layer: t.String({ description: 'The digest of the layer that it is from' }),
 }
 
@@ -104,10 +102,8 @@ const ChangedEntry = t.Optional(t.Object(entry))
 
 const Change = t.Object({
   path: Path,
-  change: t.UnionEnum(['added', 'changed', 'removed'], { default: undefined }),
-  differs: t.Array(t.UnionEnum([...DIFFERENCES], { default: undefined }), {
-    description: 'What is different; times are not compared',
-  }),
+  change: oneOf(['added', 'changed', 'removed']),
+  differs: t.Array(oneOf(DIFFERENCES), { description: 'What is different; times are not compared' }),
   from: ChangedEntry,
   to: ChangedEntry,
 })

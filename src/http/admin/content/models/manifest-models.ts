@@ -4,13 +4,14 @@ import { parseReference } from '../../../../oci/reference.ts'
 import { operation } from '../../operation.ts'
 import {
   Bytes,
+  count,
   DigestParam,
   DigestText,
-  integer,
   pageOf,
   pageParameters,
   RepositoryParam,
   Time,
+  time,
 } from '../../schemas.ts'
 
 export const params = t.Object({
@@ -43,18 +44,14 @@ const members = {
   kind: Kind,
   mediaType: MediaType,
   artifactType: t.Optional(t.String()),
-  bytes: integer({ minimum: 0, description: 'Size of the manifest itself, in bytes' }),
+  bytes: count('Size of the manifest itself, in bytes'),
   pushedAt: Time,
   subject: t.Optional(DigestText),
   tags: t.Array(t.String({ example: 'latest' }), { description: 'The first tags that point at it' }),
-  unreferencedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when nothing references it any more' }),
-  ),
-  untaggedAt: t.Optional(
-    t.String({ format: 'date-time', description: 'Since when it has existed without ever being referenced' }),
-  ),
+  unreferencedAt: t.Optional(time('Since when nothing references it any more')),
+  untaggedAt: t.Optional(time('Since when it has existed without ever being referenced')),
   deletedAt: t.Optional(Time),
-  restorableUntil: t.Optional(t.String({ format: 'date-time', description: 'Only for deleted manifests' })),
+  restorableUntil: t.Optional(time('Only for deleted manifests')),
 }
 
 const part = {
@@ -107,10 +104,7 @@ const Image = t.Object({
 const Manifest = t.Object(
   {
     ...members,
-    totalBytes: integer({
-      minimum: 0,
-      description: 'Total size including everything it references, each digest counted once, in bytes',
-    }),
+    totalBytes: count('Total size including everything it references, each digest counted once, in bytes'),
     config: t.Optional(Config),
     layers: t.Array(Layer),
     history: t.Array(HistoryEntry, { description: 'How it was built, oldest step first' }),

@@ -2,7 +2,7 @@ import { t } from 'elysia'
 import type { RepositorySummary } from '../../../../core/content/repositories.ts'
 import { omitAbsent } from '../../omit-absent.ts'
 import { operation } from '../../operation.ts'
-import { Bytes, Count, integer, pageOf, RepositoryText, Time } from '../../schemas.ts'
+import { Bytes, Count, count, integer, pageOf, RepositoryText, Time, time } from '../../schemas.ts'
 import { Moves } from '../moves.ts'
 
 const days = {
@@ -35,21 +35,16 @@ const members = {
   immutableTags: settings.immutableTags,
   createdAt: Time,
   blobCount: Count,
-  bytes: integer({ minimum: 0, description: 'Total size of its blobs, including deleted ones, in bytes' }),
+  bytes: count('Total size of its blobs, including deleted ones, in bytes'),
   uniqueBytes: t.Optional(
-    integer({
-      minimum: 0,
-      description: 'Total size of the blobs that no other repository has, in bytes; server admins only',
-    }),
+    count('Total size of the blobs that no other repository has, in bytes; server admins only'),
   ),
-  pullCount: integer({ minimum: 0, description: 'Number of manifest pulls' }),
-  pushCount: integer({ minimum: 0, description: 'Number of manifest pushes' }),
+  pullCount: count('Number of manifest pulls'),
+  pushCount: count('Number of manifest pushes'),
   lastPulledAt: t.Optional(Time),
   lastPushedAt: t.Optional(Time),
   deletedAt: t.Optional(Time),
-  restorableUntil: t.Optional(
-    t.String({ format: 'date-time', description: 'Only for deleted repositories' }),
-  ),
+  restorableUntil: t.Optional(time('Only for deleted repositories')),
 }
 
 const ListedRepository = t.Object({ ...members, tagCount: Count })
@@ -61,12 +56,9 @@ const Repository = t.Object(
 
 const Rewound = t.Object(
   {
-    restoredCount: integer({ minimum: 0, description: 'Tags that were moved back' }),
-    deletedCount: integer({
-      minimum: 0,
-      description: 'Tags that did not exist at that time and were deleted',
-    }),
-    lostCount: integer({ minimum: 0, description: 'Tags whose manifest has been permanently deleted' }),
+    restoredCount: count('Tags that were moved back'),
+    deletedCount: count('Tags that did not exist at that time and were deleted'),
+    lostCount: count('Tags whose manifest has been permanently deleted'),
   },
   { description: 'What happened to the tags' },
 )

@@ -2,7 +2,17 @@ import { t } from 'elysia'
 import { parseDigest } from '../../../../oci/digest.ts'
 import { parseTag } from '../../../../oci/reference.ts'
 import { operation } from '../../operation.ts'
-import { Count, DigestText, integer, pageOf, pageParameters, Time } from '../../schemas.ts'
+import {
+  Count,
+  count,
+  DIGEST_EXAMPLE,
+  DigestText,
+  oneOf,
+  pageOf,
+  pageParameters,
+  Time,
+  time,
+} from '../../schemas.ts'
 import { Moves } from '../moves.ts'
 
 /** A tag in a path. */
@@ -13,7 +23,7 @@ export const TagParam = t
 
 /** A digest in a body. */
 const DigestValue = t
-  .Transform(t.String({ maxLength: 135, example: `sha256:${'0'.repeat(64)}` }))
+  .Transform(t.String({ maxLength: 135, example: DIGEST_EXAMPLE }))
   .Decode(parseDigest)
   .Encode(String)
 
@@ -28,16 +38,14 @@ export const TagChange = t.Object({
 
 export const TagRestore = t.Object({
   digest: t.Optional(DigestValue),
-  at: t.Optional(
-    t.String({ format: 'date-time', description: 'Restore what the tag pointed to at this time' }),
-  ),
+  at: t.Optional(time('Restore what the tag pointed to at this time')),
 })
 
 export const TagsQuery = t.Object({
   ...pageParameters,
   q: t.Optional(t.String({ maxLength: 128, description: 'Part of the name, case-insensitive' })),
-  sort: t.Optional(t.UnionEnum(['name', 'updated'], { default: undefined })),
-  order: t.Optional(t.UnionEnum(['asc', 'desc'], { default: undefined })),
+  sort: t.Optional(oneOf(['name', 'updated'])),
+  order: t.Optional(oneOf(['asc', 'desc'])),
   details: t.Optional(
     t.Boolean({ description: 'Add totalBytes and platforms, for which the manifests are read [false]' }),
   ),
@@ -50,20 +58,17 @@ const TagModel = t.Object(
     kind: t.String({ description: 'What kind of artifact it is', example: 'Container image' }),
     mediaType: t.String({ example: 'application/vnd.oci.image.manifest.v1+json' }),
     artifactType: t.Optional(t.String()),
-    bytes: integer({ minimum: 0, description: 'Size of the manifest itself, in bytes' }),
+    bytes: count('Size of the manifest itself, in bytes'),
     totalBytes: t.Optional(
-      integer({
-        minimum: 0,
-        description: 'Total size including everything it references, in bytes; only with `details`',
-      }),
+      count('Total size including everything it references, in bytes; only with `details`'),
     ),
     platforms: t.Optional(
       t.Array(t.String({ example: 'linux/arm64/v8' }), {
         description: 'The platforms of the image or index; only with `details`',
       }),
     ),
-    pushedAt: t.String({ format: 'date-time', description: 'When the manifest was pushed' }),
-    updatedAt: t.String({ format: 'date-time', description: 'When the tag was last moved' }),
+    pushedAt: time('When the manifest was pushed'),
+    updatedAt: time('When the tag was last moved'),
     expiresAt: t.Optional(Time),
     pullCount: Count,
     lastPulledAt: t.Optional(Time),
