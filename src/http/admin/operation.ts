@@ -18,7 +18,8 @@ export interface Operation<T extends TSchema | undefined, C extends Creates | un
   /** The errors it can return, besides those of every operation: unauthenticated, denied, invalid request. */
   errors?: readonly ErrorCode[]
   /**
-   * For a GET: responses carry an entity tag, set by `tagged`. For a change: it supports If-Match and If-None-Match.
+   * For a GET: responses carry an entity tag, the `version` of the resource. For a change: it supports If-Match and
+   * If-None-Match.
    * `partial`: some fields change without the tag (counters, expiring tags), so a GET is never answered with 304.
    */
   etag?: boolean | 'partial'
@@ -118,6 +119,7 @@ export function operation<
     },
     afterHandle: (answered: Answered): undefined => {
       const { request, set, responseValue } = answered
+      setTag(set, responseValue)
       if (set.status === 201) {
         const path = new URL(request.url).pathname
         // The response is the resource: Elysia checks it against the schema after this.
@@ -142,12 +144,11 @@ export function markCreated(set: Answering, isNew: boolean): void {
   set.status = isNew ? 201 : 200
 }
 
-/** Sets the resource's strong entity tag, which is its version (RFC 9110, 8.8.3), and converts it. */
-export function tagged<T extends { version: number }, U>(
-  set: Answering,
-  resource: T,
-  toAnswer: (resource: T) => U,
-): U {
-  set.headers.etag = `"${resource.version}"`
-  return toAnswer(resource)
+/**
+ * Sets the strong entity tag of a resource, which is its version (RFC 9110, 8.8.3). The version itself is not sent,
+ * because no schema has it.
+ */
+function setTag(set: Answering, resource: unknown): void {
+  const { version } = Object(resource) as { version?: unknown }
+  if (typeof version === 'number') set.headers.etag = `"${version}"`
 }

@@ -6,7 +6,7 @@ import { Rules } from '../../../src/auth/rules.ts'
 import { readPage } from '../../../src/core/page.ts'
 import { type Access, type Action, type Identity, NOBODY } from '../../../src/domain/access/access.ts'
 import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
-import { operation, tagged } from '../../../src/http/admin/operation.ts'
+import { operation } from '../../../src/http/admin/operation.ts'
 import { mapPage, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
 import type { ApiServices } from '../../../src/http/admin/services.ts'
 import { errors } from '../../../src/http/problem/errors.ts'
@@ -31,8 +31,6 @@ interface Note {
   version: number
 }
 
-const toNote = ({ repository, text }: Note) => ({ repository, text })
-
 /** A resource for the test: one note per repository. Reading it needs pull, changing it needs delete. */
 function notes(as: Identity, access = grantedAccess) {
   const { log } = openMemoryLog()
@@ -54,7 +52,7 @@ function notes(as: Identity, access = grantedAccess) {
           ...operation('listNotes', 'catalog', 'List notes', { answer: pageOf(NoteModel, 'Notes') }),
         },
       )
-      .get('/:repository', async ({ params: { repository }, set }) => tagged(set, find(repository), toNote), {
+      .get('/:repository', ({ params: { repository } }) => find(repository), {
         params,
         ...operation('getNote', 'pull', 'Read a note', { answer: NoteModel, etag: true }),
       })
@@ -65,7 +63,7 @@ function notes(as: Identity, access = grantedAccess) {
           checkVersion('the note', version, principal.act().condition)
           const note = { repository, text, version: version + 1 }
           notes.set(repository, note)
-          return toNote(note)
+          return note
         },
         {
           params,

@@ -59,19 +59,13 @@ export function grants(context: AdminContext) {
         }),
       },
     )
-    .delete(
-      '',
-      async ({ principal, query }) => {
-        await grants.delete(principal, query)
-      },
-      {
-        query: t.Object({ subject: SubjectName, pattern: Pattern }),
-        ...operation('deleteGrant', 'account', 'Delete a grant', {
-          description: IN_OWN_NAMESPACE,
-          errors: ['NOT_FOUND'],
-        }),
-      },
-    )
+    .delete('', ({ principal, query }) => grants.delete(principal, query), {
+      query: t.Object({ subject: SubjectName, pattern: Pattern }),
+      ...operation('deleteGrant', 'account', 'Delete a grant', {
+        description: IN_OWN_NAMESPACE,
+        errors: ['NOT_FOUND'],
+      }),
+    })
 }
 
 function toGrant({ subject, pattern, role, createdAt }: Omit<Grant, 'id'>) {

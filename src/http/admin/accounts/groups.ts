@@ -1,7 +1,6 @@
 import { t } from 'elysia'
-import type { Group } from '../../../core/accounts/groups.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { markCreated, operation, tagged } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 import { AccountName, mapPage, Name, PageQuery, pageOf } from '../schemas.ts'
 
 const GroupModel = t.Object({ name: Name, members: t.Array(AccountName) }, { description: 'A group' })
@@ -43,7 +42,7 @@ export function groups(context: AdminContext) {
       query: PageQuery,
       ...OPERATIONS.list,
     })
-    .get('/:name', async ({ params: { name }, set }) => tagged(set, await groups.get(name), toGroup), {
+    .get('/:name', ({ params: { name } }) => groups.get(name), {
       params,
       ...OPERATIONS.get,
     })
@@ -51,27 +50,20 @@ export function groups(context: AdminContext) {
       '/:name',
       async ({ principal, params: { name }, set }) => {
         markCreated(set, await groups.put(principal.act(), name))
-        return tagged(set, await groups.get(name), toGroup)
+        return await groups.get(name)
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ principal, params: { name }, body: { add = [], remove = [] }, set }) => {
+      async ({ principal, params: { name }, body: { add = [], remove = [] } }) => {
         await groups.change(principal.act(), name, { add, remove })
-        return tagged(set, await groups.get(name), toGroup)
+        return await groups.get(name)
       },
       { params, body: t.Object({ add: added, remove: removed }), ...OPERATIONS.change },
     )
-    .delete(
-      '/:name',
-      async ({ principal, params: { name } }) => {
-        await groups.delete(principal.act(), name)
-      },
-      { params, ...OPERATIONS.remove },
-    )
-}
-
-function toGroup({ name, members }: Group) {
-  return { name, members }
+    .delete('/:name', ({ principal, params: { name } }) => groups.delete(principal.act(), name), {
+      params,
+      ...OPERATIONS.remove,
+    })
 }

@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { Robot } from '../../../core/accounts/robots.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { markCreated, operation, tagged } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 import { mapPage, PageQuery, pageOf, RobotName, Time, timeOf } from '../schemas.ts'
 
 const RobotModel = t.Object(
@@ -49,7 +49,7 @@ export function robots(context: AdminContext) {
       },
       { query: PageQuery, ...OPERATIONS.list },
     )
-    .get('/:name', async ({ params: { name }, set }) => tagged(set, await robots.get(name), toRobot), {
+    .get('/:name', async ({ params: { name } }) => toRobot(await robots.get(name)), {
       params,
       ...OPERATIONS.get,
     })
@@ -57,27 +57,24 @@ export function robots(context: AdminContext) {
       '/:name',
       async ({ principal, params: { name }, set }) => {
         markCreated(set, await robots.put(principal.act(), name))
-        return tagged(set, await robots.get(name), toRobot)
+        return toRobot(await robots.get(name))
       },
       { params, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ principal, params: { name }, body, set }) => {
+      async ({ principal, params: { name }, body }) => {
         await robots.change(principal.act(), name, body)
-        return tagged(set, await robots.get(name), toRobot)
+        return toRobot(await robots.get(name))
       },
       { params, body: t.Object({ disabled: t.Boolean() }), ...OPERATIONS.change },
     )
-    .delete(
-      '/:name',
-      async ({ principal, params: { name } }) => {
-        await robots.delete(principal.act(), name)
-      },
-      { params, ...OPERATIONS.remove },
-    )
+    .delete('/:name', ({ principal, params: { name } }) => robots.delete(principal.act(), name), {
+      params,
+      ...OPERATIONS.remove,
+    })
 }
 
-function toRobot({ name, disabledAt, createdAt }: Robot) {
-  return { name, disabled: disabledAt !== null, createdAt: timeOf(createdAt) }
+function toRobot({ name, disabledAt, createdAt, version }: Robot) {
+  return { name, disabled: disabledAt !== null, createdAt: timeOf(createdAt), version }
 }

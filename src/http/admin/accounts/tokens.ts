@@ -71,13 +71,10 @@ export function tokens(context: AdminContext) {
       params: ofToken,
       ...OPERATIONS.get,
     })
-    .delete(
-      '/:id',
-      async ({ principal, params: { account, id } }) => {
-        await tokens.delete(principal.act(), account, id)
-      },
-      { params: ofToken, ...OPERATIONS.remove },
-    )
+    .delete('/:id', ({ principal, params: { account, id } }) => tokens.delete(principal.act(), account, id), {
+      params: ofToken,
+      ...OPERATIONS.remove,
+    })
 }
 
 function toToken({ id, kind, name, createdAt, expiresAt, lastUsedAt, scope }: Token) {

@@ -1,7 +1,7 @@
 import { t } from 'elysia'
 import type { User } from '../../../core/accounts/users.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { markCreated, operation, tagged } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 import { mapPage, Name, PageQuery, Password, pageOf, Time, timeOf } from '../schemas.ts'
 
 const UserModel = t.Object(
@@ -71,7 +71,7 @@ export function users(context: AdminContext) {
       query: PageQuery,
       ...OPERATIONS.list,
     })
-    .get('/:name', async ({ params: { name }, set }) => tagged(set, await users.get(name), toUser), {
+    .get('/:name', async ({ params: { name } }) => toUser(await users.get(name)), {
       params,
       ...OPERATIONS.get,
     })
@@ -85,36 +85,30 @@ export function users(context: AdminContext) {
       }) => {
         const secret = passwordHash === undefined ? { password } : { passwordHash }
         markCreated(set, await users.put(principal.act(), name, { isAdmin, ...current, ...secret }))
-        return tagged(set, await users.get(name), toUser)
+        return toUser(await users.get(name))
       },
       { params, body: NewUser, ...OPERATIONS.add },
     )
     .patch(
       '/:name',
-      async ({ principal, params: { name }, body: { admin, ...body }, set }) => {
+      async ({ principal, params: { name }, body: { admin, ...body } }) => {
         const isOwn = admin === undefined && body.disabled === undefined
         const change = { ...body, ...(admin !== undefined && { isAdmin: admin }) }
         await users.change(isOwn ? principal.act() : principal.admin(), name, change)
-        return tagged(set, await users.get(name), toUser)
+        return toUser(await users.get(name))
       },
       { params, body: UserChange, ...OPERATIONS.change },
     )
-    .post(
-      '/:name/unlock',
-      async ({ principal, params: { name } }) => {
-        await users.unlock(principal.act(), name)
-      },
-      { params, ...OPERATIONS.unlock },
-    )
-    .delete(
-      '/:name',
-      async ({ principal, params: { name } }) => {
-        await users.delete(principal.act(), name)
-      },
-      { params, ...OPERATIONS.remove },
-    )
+    .post('/:name/unlock', ({ principal, params: { name } }) => users.unlock(principal.act(), name), {
+      params,
+      ...OPERATIONS.unlock,
+    })
+    .delete('/:name', ({ principal, params: { name } }) => users.delete(principal.act(), name), {
+      params,
+      ...OPERATIONS.remove,
+    })
 }
 
-function toUser({ name, isAdmin, disabledAt, createdAt }: User) {
-  return { name, admin: isAdmin, disabled: disabledAt !== null, createdAt: timeOf(createdAt) }
+function toUser({ name, isAdmin, disabledAt, createdAt, version }: User) {
+  return { name, admin: isAdmin, disabled: disabledAt !== null, createdAt: timeOf(createdAt), version }
 }

@@ -4,7 +4,6 @@ import type { Registry } from '../../../domain/registry.ts'
 import type { Reference, RepositoryName } from '../../../oci/reference.ts'
 import { INERT } from '../../inert.ts'
 import { type AdminContext, controller } from '../context.ts'
-import { tagged } from '../operation.ts'
 import { mapPage, RepositoryParam } from '../schemas.ts'
 import { toManifest, toMembers, toReferrer } from './manifest-answers.ts'
 import {
@@ -29,8 +28,8 @@ export function manifests(context: AdminContext) {
     )
     .get(
       '/:reference',
-      async ({ params: { repository, reference }, set }) =>
-        tagged(set, await manifests.describe(repository, reference), toManifest),
+      async ({ params: { repository, reference } }) =>
+        toManifest(await manifests.describe(repository, reference)),
       { params, ...OPERATIONS.get },
     )
     .get('/:reference/raw', ({ params: { repository, reference } }) => raw(registry, repository, reference), {
@@ -47,9 +46,8 @@ export function manifests(context: AdminContext) {
     )
     .delete(
       '/:reference',
-      async ({ principal, params: { repository, reference: digest } }) => {
-        await manifests.delete(principal.act(), repository, digest)
-      },
+      ({ principal, params: { repository, reference: digest } }) =>
+        manifests.delete(principal.act(), repository, digest),
       { params: digestParams, ...OPERATIONS.remove },
     )
     .post(

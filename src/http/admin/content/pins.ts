@@ -49,13 +49,10 @@ export function pins(context: AdminContext) {
       },
       { body: Named, ...OPERATIONS.put },
     )
-    .delete(
-      '',
-      async ({ principal, query }) => {
-        await pins.remove(principal.act(), query.pattern, query.reference)
-      },
-      { query: Named, ...OPERATIONS.delete },
-    )
+    .delete('', ({ principal, query }) => pins.remove(principal.act(), query.pattern, query.reference), {
+      query: Named,
+      ...OPERATIONS.delete,
+    })
 }
 
 /** Returns the query that selects a pin. */

@@ -1,8 +1,8 @@
 import { t } from 'elysia'
 import type { Principal } from '../../../domain/access/principal.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
-import { type AdminContext, type Answering, controller } from '../context.ts'
-import { markCreated, tagged } from '../operation.ts'
+import { type AdminContext, controller } from '../context.ts'
+import { markCreated } from '../operation.ts'
 import { mapPage, PageQuery, pageParameters, RepositoryParam, time } from '../schemas.ts'
 import {
   REPOSITORY_OPERATIONS as OPERATIONS,
@@ -28,8 +28,8 @@ const params = t.Object({ repository: RepositoryParam })
 /** Below /api/v1/repositories: GET; GET, PUT, PATCH and DELETE /:repository; POST .../restore, .../rewind; GET .../history */
 export function repositories(context: AdminContext) {
   const { repositories, history } = context.content
-  const show = async (principal: Principal, repository: RepositoryName, set: Answering) =>
-    tagged(set, await repositories.get(principal, repository), toRepository)
+  const show = async (principal: Principal, repository: RepositoryName) =>
+    toRepository(await repositories.get(principal, repository))
   return controller(context, 'repositories', '/repositories')
     .get(
       '',
@@ -37,7 +37,7 @@ export function repositories(context: AdminContext) {
         mapPage(await repositories.list(principal, { ...query, deleted }), toRepository),
       { query: ListQuery, ...OPERATIONS.list },
     )
-    .get('/:repository', ({ principal, params: { repository }, set }) => show(principal, repository, set), {
+    .get('/:repository', ({ principal, params: { repository } }) => show(principal, repository), {
       params,
       ...OPERATIONS.get,
     })
@@ -45,31 +45,29 @@ export function repositories(context: AdminContext) {
       '/:repository',
       async ({ principal, params: { repository }, body, set }) => {
         markCreated(set, await repositories.put(principal.act(), repository, body))
-        return await show(principal, repository, set)
+        return await show(principal, repository)
       },
       { params, body: RepositorySettings, ...OPERATIONS.put },
     )
     .patch(
       '/:repository',
-      async ({ principal, params: { repository }, body, set }) => {
+      async ({ principal, params: { repository }, body }) => {
         await repositories.change(principal.act(), repository, body)
-        return await show(principal, repository, set)
+        return await show(principal, repository)
       },
       { params, body: RepositorySettings, ...OPERATIONS.change },
     )
     .delete(
       '/:repository',
-      async ({ principal, params: { repository } }) => {
-        await repositories.delete(principal.act(), repository)
-      },
+      ({ principal, params: { repository } }) => repositories.delete(principal.act(), repository),
       { params, ...OPERATIONS.remove },
     )
     .post(
       '/:repository/restore',
-      async ({ principal, params: { repository }, body: { deletedAt }, set }) => {
+      async ({ principal, params: { repository }, body: { deletedAt } }) => {
         const time = deletedAt === undefined ? undefined : Date.parse(deletedAt)
         await repositories.restore(principal.act(), repository, time)
-        return await show(principal, repository, set)
+        return await show(principal, repository)
       },
       { params, body: RestoreBody, ...OPERATIONS.restore },
     )

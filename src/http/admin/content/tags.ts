@@ -1,9 +1,9 @@
 import { t } from 'elysia'
 import type { DescribedTag, NamedTag } from '../../../core/content/tags.ts'
 import { registryError } from '../../../oci/error.ts'
-import { type AdminContext, type Answering, controller } from '../context.ts'
+import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
-import { markCreated, tagged } from '../operation.ts'
+import { markCreated } from '../operation.ts'
 import { mapPage, PageQuery, RepositoryParam } from '../schemas.ts'
 import {
   TAG_OPERATIONS as OPERATIONS,
@@ -20,38 +20,34 @@ const params = t.Object({ repository: RepositoryParam, tag: TagParam })
 /** Below /api/v1/repositories/:repository/tags: GET; GET, PUT, PATCH and DELETE /:tag; GET .../history; POST .../restore */
 export function tags(context: AdminContext) {
   const { tags, history } = context.content
-  const show = async ({ repository, tag }: NamedTag, set: Answering) =>
-    tagged(set, await tags.get(repository, tag), toTag)
+  const show = async ({ repository, tag }: NamedTag) => toTag(await tags.get(repository, tag))
   return controller(context, 'tags', '/repositories/:repository/tags')
     .get(
       '',
       async ({ params: { repository }, query }) => mapPage(await tags.list(repository, query), toTag),
       { params: t.Object({ repository: RepositoryParam }), query: TagsQuery, ...OPERATIONS.list },
     )
-    .get('/:tag', ({ params, set }) => show(params, set), { params, ...OPERATIONS.get })
+    .get('/:tag', ({ params }) => show(params), { params, ...OPERATIONS.get })
     .put(
       '/:tag',
       async ({ principal, params, body: { digest }, set }) => {
         markCreated(set, await tags.put(principal.act(), params, digest))
-        return await show(params, set)
+        return await show(params)
       },
       { params, body: TagTarget, ...OPERATIONS.put },
     )
     .patch(
       '/:tag',
-      async ({ principal, params, body: { expiresAt }, set }) => {
+      async ({ principal, params, body: { expiresAt } }) => {
         await tags.expire(principal.act(), params, expiresAt === null ? null : Date.parse(expiresAt))
-        return await show(params, set)
+        return await show(params)
       },
       { params, body: TagChange, ...OPERATIONS.change },
     )
-    .delete(
-      '/:tag',
-      async ({ principal, params }) => {
-        await tags.delete(principal.act(), params)
-      },
-      { params, ...OPERATIONS.remove },
-    )
+    .delete('/:tag', ({ principal, params }) => tags.delete(principal.act(), params), {
+      params,
+      ...OPERATIONS.remove,
+    })
     .get(
       '/:tag/history',
       async ({ principal, params: { repository, tag }, query }) =>
@@ -60,13 +56,13 @@ export function tags(context: AdminContext) {
     )
     .post(
       '/:tag/restore',
-      async ({ principal, params, body: { digest, at = '' }, set }) => {
+      async ({ principal, params, body: { digest, at = '' } }) => {
         if ((digest === undefined) === (at === '')) {
           throw registryError('REQUEST_INVALID', 'the body: give either digest or at')
         }
         const to = digest === undefined ? { at: Date.parse(at) } : { digest }
         await tags.restore(principal.act(), params, to)
-        return await show(params, set)
+        return await show(params)
       },
       { params, body: TagRestore, ...OPERATIONS.restore },
     )

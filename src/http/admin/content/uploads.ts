@@ -37,13 +37,10 @@ export function uploads(context: AdminContext) {
       query: PageQuery,
       ...OPERATIONS.list,
     })
-    .delete(
-      '/:id',
-      async ({ principal, params: { id } }) => {
-        await uploads.cancel(principal.act(), id)
-      },
-      { params: t.Object({ id: UploadName }), ...OPERATIONS.cancel },
-    )
+    .delete('/:id', ({ principal, params: { id } }) => uploads.cancel(principal.act(), id), {
+      params: t.Object({ id: UploadName }),
+      ...OPERATIONS.cancel,
+    })
 }
 
 function toUpload({ name, scope, size, beganAt, changedAt }: UploadProgress) {

@@ -89,13 +89,10 @@ export function jobs(context: AdminContext) {
       },
     )
     .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
-    .post(
-      '/:id/cancel',
-      async ({ principal, params: { id } }) => {
-        await jobs.cancel(id, principal.act())
-      },
-      { params, ...OPERATIONS.cancel },
-    )
+    .post('/:id/cancel', ({ principal, params: { id } }) => jobs.cancel(id, principal.act()), {
+      params,
+      ...OPERATIONS.cancel,
+    })
     .get(
       '/:id/events',
       ({ params: { id }, request: { method } }) => {

@@ -1,9 +1,9 @@
 import { t } from 'elysia'
 import { QUOTA_LIMITS, QuotaSchema } from '../../../config/quota-schema.ts'
 import type { QuotaState } from '../../../core/quota/quotas.ts'
-import { type AdminContext, type Answering, controller } from '../context.ts'
+import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
-import { markCreated, operation, tagged } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 
 import { Bytes, ConfiguredIn, Count, pageOf } from '../schemas.ts'
 
@@ -60,13 +60,10 @@ const OPERATIONS = {
 /** GET /api/v1/quotas; GET, PUT and DELETE /api/v1/quotas/:namespace */
 export function quotas(context: AdminContext) {
   const { quotas } = context.content
-  const show = (namespace: string, set: Answering) => {
-    const { version, ...quota } = quotas.get(namespace)
-    return version === undefined ? toQuota(quota) : tagged(set, { ...quota, version }, toQuota)
-  }
+  const show = (namespace: string) => toQuota(quotas.get(namespace))
   return controller(context, 'quotas', '/quotas')
     .get('', () => ({ items: quotas.list().map(toQuota) }), OPERATIONS.list)
-    .get('/:namespace', ({ params: { namespace }, set }) => show(namespace, set), {
+    .get('/:namespace', ({ params: { namespace } }) => show(namespace), {
       params,
       ...OPERATIONS.get,
     })
@@ -74,20 +71,18 @@ export function quotas(context: AdminContext) {
       '/:namespace',
       async ({ principal, params: { namespace }, body, set }) => {
         markCreated(set, await quotas.put(principal.act(), namespace, body))
-        return show(namespace, set)
+        return show(namespace)
       },
       { params, body: LimitsBody, ...OPERATIONS.put },
     )
     .delete(
       '/:namespace',
-      async ({ principal, params: { namespace } }) => {
-        await quotas.remove(principal.act(), namespace)
-      },
+      ({ principal, params: { namespace } }) => quotas.remove(principal.act(), namespace),
       { params, ...OPERATIONS.remove },
     )
 }
 
-function toQuota({ usage, percent: usedPercent, ...quota }: Omit<QuotaState, 'version'>) {
+function toQuota({ usage, percent: usedPercent, ...quota }: QuotaState) {
   const { bytes, repositories: repositoryCount, tags: tagCount } = usage ?? {}
   return omitAbsent({ ...quota, bytes, repositoryCount, tagCount, usedPercent })
 }

@@ -3,9 +3,9 @@ import { RETENTION_SETTINGS, RetentionSchema } from '../../../config/retention-s
 import type { PolicySettings } from '../../../core/retention/policies.ts'
 import { policyOf } from '../../../core/retention/policies.ts'
 import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../../../oci/reference.ts'
-import { type AdminContext, type Answering, controller } from '../context.ts'
+import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
-import { markCreated, operation, tagged } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 import {
   ConfiguredIn,
   DigestText,
@@ -123,30 +123,25 @@ const OPERATIONS = {
 /** Below /api/v1/retention: GET /policies; GET, PUT and DELETE /policies/:name; GET /test */
 export function retention(context: AdminContext) {
   const { retention } = context.content
-  const show = async (name: string, set: Answering) => {
-    const { version, ...policy } = await retention.policies.get(name)
-    return version === undefined ? omitAbsent(policy) : tagged(set, { ...policy, version }, omitAbsent)
-  }
+  const show = async (name: string) => omitAbsent(await retention.policies.get(name))
   return controller(context, 'retention', '/retention')
     .get(
       '/policies',
       async () => ({ items: (await retention.policies.list()).map(omitAbsent) }),
       OPERATIONS.list,
     )
-    .get('/policies/:name', ({ params: { name }, set }) => show(name, set), { params, ...OPERATIONS.get })
+    .get('/policies/:name', ({ params: { name } }) => show(name), { params, ...OPERATIONS.get })
     .put(
       '/policies/:name',
       async ({ principal, params: { name }, body, set }) => {
         markCreated(set, await retention.policies.put(principal.act(), name, body))
-        return await show(name, set)
+        return await show(name)
       },
       { params, body: PolicyBody, ...OPERATIONS.put },
     )
     .delete(
       '/policies/:name',
-      async ({ principal, params: { name } }) => {
-        await retention.policies.remove(principal.act(), name)
-      },
+      ({ principal, params: { name } }) => retention.policies.remove(principal.act(), name),
       { params, ...OPERATIONS.remove },
     )
     .get(

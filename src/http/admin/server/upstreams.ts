@@ -5,9 +5,9 @@ import {
   UpstreamSecretsSchema,
 } from '../../../config/upstream-schema.ts'
 import type { UpstreamCheck, UpstreamState } from '../../../core/content/cache/upstreams.ts'
-import { type AdminContext, type Answering, controller } from '../context.ts'
+import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
-import { markCreated, operation, tagged } from '../operation.ts'
+import { markCreated, operation } from '../operation.ts'
 import { ConfiguredIn, Count, count, oneOf, pageOf, Time } from '../schemas.ts'
 
 const CheckModel = t.Object(
@@ -100,35 +100,29 @@ const OPERATIONS = {
 /** GET /api/v1/upstreams; GET, PUT and DELETE /api/v1/upstreams/:name; POST /api/v1/upstreams/:name/check */
 export function upstreams(context: AdminContext) {
   const { upstreamStates } = context.content
-  const show = async (name: string, set: Answering) => {
-    const { version, ...state } = await upstreamStates.get(name)
-    return version === undefined ? toAnswer(state) : tagged(set, { ...state, version }, toAnswer)
-  }
+  const show = async (name: string) => toAnswer(await upstreamStates.get(name))
   return controller(context, 'upstreams', '/upstreams')
     .get('', () => ({ items: upstreamStates.list().map(toAnswer) }), OPERATIONS.list)
-    .get('/:name', ({ params: { name }, set }) => show(name, set), { params, ...OPERATIONS.get })
+    .get('/:name', ({ params: { name } }) => show(name), { params, ...OPERATIONS.get })
     .put(
       '/:name',
       async ({ principal, params: { name }, body: { password, token, ...settings }, set }) => {
         markCreated(set, await upstreamStates.put(principal.act(), name, settings, { password, token }))
-        return await show(name, set)
+        return await show(name)
       },
       { params, body: SettingsBody, ...OPERATIONS.put },
     )
-    .delete(
-      '/:name',
-      async ({ principal, params: { name } }) => {
-        await upstreamStates.remove(principal.act(), name)
-      },
-      { params, ...OPERATIONS.remove },
-    )
+    .delete('/:name', ({ principal, params: { name } }) => upstreamStates.remove(principal.act(), name), {
+      params,
+      ...OPERATIONS.remove,
+    })
     .post('/:name/check', async ({ params: { name } }) => toCheck(await upstreamStates.check(name)), {
       params,
       ...OPERATIONS.check,
     })
 }
 
-function toAnswer<T extends UpstreamState>({ lastCheck, ...state }: T) {
+function toAnswer({ lastCheck, ...state }: UpstreamState) {
   return omitAbsent({
     ...state,
     lastCheck: lastCheck && omitAbsent({ at: lastCheck.at, ...toCheck(lastCheck) }),
