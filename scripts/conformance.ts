@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { parseArgs } from 'node:util'
 import { startBasicProxy } from './lib/basic-proxy.ts'
+import { runToEnd } from './lib/command.ts'
 import { whileTrusting } from './lib/host-trust.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
@@ -106,11 +108,12 @@ export async function run(args: string[]): Promise<void> {
   if (!conformance) throw new Error('the conformance suite is missing')
   let passed = 0
   let failed = 0
-  const configurations = args.includes('--address')
-    ? open
-    : [...open, ...withAccounts, ...byBasic, ...overTls]
+  const { address } = parseArgs({ args, options: { address: { type: 'string' } } }).values
+  const configurations = address ? open : [...open, ...withAccounts, ...byBasic, ...overTls]
   for (const configuration of configurations) {
-    const problems = await runConfiguration(conformance, configuration, args)
+    const problems = address
+      ? await runSuite(conformance, configuration, address)
+      : await runConfiguration(conformance, configuration)
     passed += problems.passed
     failed += problems.messages.length
     console.log(
@@ -122,9 +125,7 @@ export async function run(args: string[]): Promise<void> {
   if (failed > 0) process.exitCode = 1
 }
 
-async function runConfiguration(executable: string, configuration: Configuration, args: string[]) {
-  if (args.includes('--address'))
-    return runSuite(executable, configuration, args[args.indexOf('--address') + 1] ?? '')
+async function runConfiguration(executable: string, configuration: Configuration) {
   await using folder = await temporaryFolder('conformance-data')
   const data = join(folder.path, 'data')
   const { settings, access, through } = configuration
@@ -142,7 +143,7 @@ async function runConfiguration(executable: string, configuration: Configuration
 
 async function runSuite(executable: string, configuration: Configuration, registry: string) {
   await using folder = await temporaryFolder('conformance')
-  const child = Bun.spawn([executable], {
+  const { code, errors } = await runToEnd([executable], {
     cwd: folder.path,
     env: {
       ...configuration.env,
@@ -150,16 +151,11 @@ async function runSuite(executable: string, configuration: Configuration, regist
       OCI_REGISTRY: registry,
       OCI_RESULTS_DIR: folder.path,
     },
-    stdin: 'ignore',
-    stdout: 'ignore',
-    stderr: 'pipe',
   })
-  const errors = await child.stderr.text()
-  const exitCode = await child.exited
   const cases = parseCases(await readFile(join(folder.path, 'junit.xml'), 'utf8'))
   const rows = parseRows(await readFile(join(folder.path, 'results.yaml'), 'utf8'))
   const messages = [...judgeCases(cases, configuration), ...judgeRows(rows, configuration)]
-  if (exitCode !== 0 && messages.length === 0) messages.push(`the suite ended with ${exitCode}\n${errors}`)
+  if (code !== 0 && messages.length === 0) messages.push(`the suite ended with ${code}\n${errors}`)
   return { passed: cases.filter((one) => one.passed).length, messages }
 }
 

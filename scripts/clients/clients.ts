@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util'
 import { CaseReport } from '../lib/cases.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
@@ -65,11 +66,10 @@ const clients: Client[] = [
  * and pull from it. They must get the same bytes. At the end everything is deleted.
  */
 export async function run(args: string[]): Promise<void> {
-  const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined)
-  const only = option('--only')
+  const { values } = parseArgs({ args, options: { only: { type: 'string' }, address: { type: 'string' } } })
+  const { only, address } = values
   const chosen = clients.filter((client) => only === undefined || client.name === only)
   if (chosen.length === 0) throw new Error(`unknown client: ${only}`)
-  const address = option('--address')
   await using folder = await temporaryFolder('clients')
   await using server = address === undefined ? await startServer() : undefined
   const report = new CaseReport()

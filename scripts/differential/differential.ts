@@ -1,3 +1,4 @@
+import { parseArgs } from 'node:util'
 import { CaseReport } from '../lib/cases.ts'
 import { startPeer } from '../lib/peers.ts'
 import { startServer } from '../lib/server.ts'
@@ -21,7 +22,7 @@ const parts: Record<string, (registries: Registries) => Promise<Cases>> = {
  * schema 1 enabled, sends both the same requests, and compares the responses. The table explains each intended difference.
  */
 export async function run(args: string[]): Promise<void> {
-  const only = args.includes('--only') ? args[args.indexOf('--only') + 1] : undefined
+  const { only } = parseArgs({ args, options: { only: { type: 'string' } } }).values
   await using folder = await temporaryFolder('differential')
   const { 'docker-registry': executable = '' } = await bringTools(['docker-registry'])
   await using peer = await startPeer({ 'docker-registry': executable }, 'docker-registry')

@@ -36,7 +36,7 @@ async function readBrokenList(page: Page, origin: string): Promise<void> {
   })
   await page.goto(`${origin}/repositories/team/worker`)
   await page.getByRole('alert').getByText('it broke').waitFor()
-  const again = page.waitForRequest(/cursor=/)
+  const again = page.waitForResponse(/cursor=/)
   await page.getByRole('button', { name: 'Try again' }).click()
   await again
   await page.waitForLoadState('networkidle')

@@ -9,8 +9,7 @@ export class SampleUpstream {
   readonly address: string
   /** How many bytes of blobs were sent. */
   sentBytes = 0
-  /** Requests for blobs, and how many of them did not begin at the first byte. */
-  requests = 0
+  /** How many requests for blobs did not begin at the first byte. */
   resumed = 0
   private server: Bun.Server<undefined>
   private readonly samples: Samples
@@ -56,7 +55,6 @@ export class SampleUpstream {
   }
 
   private answer(request: Request): Response {
-    this.requests++
     const reference = new URL(request.url).pathname.split('/').at(-1) ?? ''
     const manifest = this.manifests.get(reference)
     if (manifest !== undefined) {
