@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { throwFaults } from './lib/cases.ts'
 import { isDigestOf } from './lib/image.ts'
-import { imageManifest, Registry, randomBlob } from './lib/registry.ts'
+import { imageManifest, type Registry, randomBlob } from './lib/registry.ts'
 import { eventually } from './lib/repeated.ts'
 import { type Server, startServer } from './lib/server.ts'
 import { temporaryFileSystem } from './lib/temporary-folder.ts'
@@ -105,7 +105,7 @@ async function startCache(data: string, upstream: SampleUpstream, setting: strin
 async function fill(world: World, milliseconds: number, bytesMax: number, pushes: number): Promise<string> {
   const { data, upstream } = world
   await using server = await startCache(data, upstream, `bytes-max = ${bytesMax}`)
-  const registry = new Registry(server.address)
+  const { registry } = server
   const state = { over: false }
   if (bytesMax > 0) await untilWithin(registry, bytesMax)
   const pulls = world.pulls
@@ -195,7 +195,7 @@ async function cachedBytes(registry: Registry): Promise<number> {
 /** Fills the volume with cached blobs, and pushes a blob that needs most of their space, and one that needs too much. */
 async function pushIntoFull({ data, mount, upstream, random }: World): Promise<string> {
   await using server = await startCache(data, upstream, 'free-bytes-min = 0')
-  const registry = new Registry(server.address)
+  const { registry } = server
   const fullBytes = 3 * layerBytesMax
   for (let pulls = 0; pulls < images && (await freeBytes(mount)) > fullBytes; pulls++)
     await pullImage(registry, random.below(images))

@@ -3,7 +3,14 @@ import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { throwFaults } from './lib/cases.ts'
 import { sha256 } from './lib/image.ts'
-import { type Answer, type Described, imageManifest, Registry, randomBlob, sizeOf } from './lib/registry.ts'
+import {
+  type Answer,
+  type Described,
+  imageManifest,
+  type Registry,
+  randomBlob,
+  sizeOf,
+} from './lib/registry.ts'
 import { whileRepeating } from './lib/repeated.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFileSystem } from './lib/temporary-folder.ts'
@@ -40,14 +47,14 @@ export async function run(): Promise<void> {
   const data = join(disk.path, 'data')
   await fillUnder(disk.path, data)
   await using server = await startServer({ data })
-  await new Registry(server.address).get(`/v2/${repository}/manifests/after`)
+  await server.registry.get(`/v2/${repository}/manifests/after`)
   throwFaults(await checkDataFolder(data, new Set()))
   console.log('restarted: nothing is missing, and the database is intact')
 }
 
 async function fillUnder(mount: string, data: string): Promise<void> {
   await using server = await startServer({ data })
-  const disk = await prepare(new Registry(server.address), mount, data)
+  const disk = await prepare(server.registry, mount, data)
   for (const check of [fullForChunk, fullForPost, fullForRow, fullForManifests]) {
     console.log(await whilePulling(disk, () => check(disk)))
     disk.free()

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { cp, mkdir, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fixtureContent } from '../test/support/fixture-content.ts'
-import { Registry } from './lib/registry.ts'
+import type { Registry } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 import { temporaryFolder } from './lib/temporary-folder.ts'
 
@@ -16,7 +16,7 @@ export async function run([number = '']: string[]): Promise<void> {
   if (!/^\d{4}$/.test(number)) throw new Error('usage: bun scripts/main.ts fixture 0001')
   await using folder = await temporaryFolder('fixture')
   const server = await startServer({ data: folder.path })
-  const upload = await fill(new Registry(server.address))
+  const upload = await fill(server.registry)
   await server.stop()
   const target = join(fixtures, `data-${number}`)
   await rm(target, { recursive: true, force: true })

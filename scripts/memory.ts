@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { throwFaults } from './lib/cases.ts'
 import { processUsage } from './lib/process-usage.ts'
-import { imageManifest, Registry, randomBlob } from './lib/registry.ts'
+import { imageManifest, type Registry, randomBlob } from './lib/registry.ts'
 import { startServer } from './lib/server.ts'
 
 const MiB = 1024 * 1024
@@ -26,7 +26,7 @@ export async function run(args: string[]): Promise<void> {
   const faults: string[] = []
   for (const load of [transfers, largestManifests, slowClients]) {
     await using server = await startServer()
-    const said = await load(new Registry(server.address), bytes)
+    const said = await load(server.registry, bytes)
     const peak = processUsage(server.pid).peakRssBytes / MiB
     const line = `${said}: peak ${peak.toFixed(0)} MiB`
     console.log(line)

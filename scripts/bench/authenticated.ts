@@ -29,7 +29,7 @@ async function measure({ executables, random, rounds, scale }: Bench): Promise<R
     access: 'accounts',
     env: { CAY_ADMIN_PASSWORD: password },
   })
-  const port = Number(server.address.split(':')[1])
+  const { port } = server
   const peer = { name: 'cay' as const, port, data: '', usage: () => processUsage(server.pid) }
   const admin = new Registry(`admin:${password}@${server.address}`)
   // So that the image can be pushed as those of the other cases are.

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
 import { sha256 } from '../lib/image.ts'
 import { registryConfig } from '../lib/peers.ts'
-import { imageManifest, Registry, randomBlob } from '../lib/registry.ts'
+import { imageManifest, type Registry, randomBlob } from '../lib/registry.ts'
 import { writeRepository } from '../lib/registry-folder.ts'
 import { whileRepeating } from '../lib/repeated.ts'
 import { startServer } from '../lib/server.ts'
@@ -45,30 +45,29 @@ async function measureCay({ executables, random, scale }: Bench): Promise<Row[]>
   forgetHistory(folder.path)
   const options = { data: folder.path, executable: executables.cay, env: settings }
   await using server = await startServer(options)
-  const registry = new Registry(server.address)
-  const peer = { name: 'cay' as const, port: Number(server.address.split(':')[1]), data: '' }
+  const peer = { name: 'cay' as const, port: server.port, data: '' }
   const pieces = random.pieces(2 * (garbage + 1), blobBytes)
   for (let i = 0; i <= garbage; i++) {
     const image = imageOf(pieces[2 * i]!, pieces[2 * i + 1]!)
     await publishImage(peer, repository, image, `v${i}`)
   }
   for (let i = 0; i < garbage; i++) {
-    await registry.expect([202], 'DELETE', `/v2/${repository}/manifests/v${i}`)
+    await server.registry.expect([202], 'DELETE', `/v2/${repository}/manifests/v${i}`)
   }
   // The first request loads the admin API, which is not to be measured.
-  await registry.get('/api/v1/jobs')
+  await server.registry.get('/api/v1/jobs')
   await Bun.sleep(settleMilliseconds)
   const waits: number[] = []
   // Without a pause.
   const pull = async () => {
     const began = performance.now()
-    await registry.get(`/v2/${repository}/manifests/v${garbage}`)
+    await server.registry.get(`/v2/${repository}/manifests/v${garbage}`)
     waits.push(performance.now() - began)
   }
   const [manifests, blobs] = await whileRepeating(pull, async () => {
-    const first = await collect(registry)
+    const first = await collect(server.registry)
     await Bun.sleep(settleMilliseconds)
-    return [first, await collect(registry)] as const
+    return [first, await collect(server.registry)] as const
   })
   const value = manifests + blobs
   const note = `${manifests.toFixed(0)} ms for the manifests, ${blobs.toFixed(0)} ms for the blobs`

@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { percentile } from '../lib/percentiles.ts'
-import { manifestMediaType, Registry } from '../lib/registry.ts'
+import { manifestMediaType } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case } from './lib/case.ts'
@@ -42,10 +42,10 @@ async function measure({ executables, random, scale }: Bench): Promise<Row[]> {
   await using folder = await temporaryFolder('bench-many-tags')
   const start = async (env: Record<string, string> = {}) => {
     const server = await startServer({ data: folder.path, executable: executables.cay, env })
-    const registry = new Registry(server.address)
+    const { registry } = server
     // The first request loads the admin API, which is not to be measured.
     await registry.get('/api/v1/jobs')
-    const port = Number(new URL(`http://${server.address}`).port)
+    const { port } = server
     return { server, registry, port, [Symbol.asyncDispose]: () => server.stop() }
   }
   const [config, layer] = random.pieces(2, 1024)

@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
-import { Registry } from '../lib/registry.ts'
+import type { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { absolute, type Bench, type Case } from './lib/case.ts'
@@ -38,13 +38,12 @@ async function measure({ executables, scale }: Bench): Promise<Row[]> {
   const expireAt = Date.now() + delayMilliseconds
   age(folder.path, expireAt - days * 86_400_000)
   await using server = await startServer({ data: folder.path, executable: executables.cay })
-  const registry = new Registry(server.address)
-  await registry.api('PUT', '/retention/policies/all', { repositories: ['**'], pushedDays: days })
-  const port = Number(new URL(`http://${server.address}`).port)
+  await server.registry.api('PUT', '/retention/policies/all', { repositories: ['**'], pushedDays: days })
+  const { port } = server
   const alone = await waitsAlone(port, pulled)
-  const first = await besidePulls(registry, port)
+  const first = await besidePulls(server.registry, port)
   await Bun.sleep(Math.max(0, expireAt + 1000 - Date.now()))
-  const second = await besidePulls(registry, port)
+  const second = await besidePulls(server.registry, port)
   if (second.tags !== expiring) throw new Error(`${second.tags} tags expired, not ${expiring}`)
   return [
     { name: 'expiry', value: second.milliseconds, note: `${second.repositories} repositories looked at` },

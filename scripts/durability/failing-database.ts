@@ -3,7 +3,7 @@ import { cp, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { throwFaults } from '../lib/cases.ts'
 import { sha256 } from '../lib/image.ts'
-import { imageManifest, Registry, randomBlob } from '../lib/registry.ts'
+import { imageManifest, type Registry, randomBlob } from '../lib/registry.ts'
 import { type Server, startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { checkDatabase } from '../soak/data-folder.ts'
@@ -44,21 +44,19 @@ async function failSync(what: string, name: string): Promise<string> {
       throw new Error(`${what} failed: exit code ${code}\n${server.log()}`)
   }
   await using server = await startServer({ data })
-  const registry = new Registry(server.address)
-  for (const path of acknowledged) await registry.expect([200], 'GET', path)
-  await push(registry)
+  for (const path of acknowledged) await server.registry.expect([200], 'GET', path)
+  await push(server.registry)
   throwFaults(checkDatabase(data))
   return `${what} fails: the process ends, and ${acknowledged.length} acknowledged manifests are there again`
 }
 
 /** Pushes while syncs of a file fail, and returns the paths of what was acknowledged. */
 async function pushUntilDeath(server: Server, path: string): Promise<string[]> {
-  const registry = new Registry(server.address)
-  const acknowledged = [await push(registry)]
+  const acknowledged = [await push(server.registry)]
   await using _ = await afflict(server, 'fsync,fdatasync:error=EIO', [path])
   while (acknowledged.length < manifestsMax) {
     try {
-      acknowledged.push(await push(registry))
+      acknowledged.push(await push(server.registry))
     } catch {
       return acknowledged
     }

@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { throwFaults } from '../lib/cases.ts'
 import { sha256 } from '../lib/image.ts'
-import { imageManifest, Registry, randomBlob, sizeOf } from '../lib/registry.ts'
+import { imageManifest, type Registry, randomBlob, sizeOf } from '../lib/registry.ts'
 import { type Server, startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { checkDatabase } from '../soak/data-folder.ts'
@@ -38,7 +38,7 @@ export async function checkFailingDisk(): Promise<string[]> {
   const lines: string[] = []
   {
     await using server = await startServer({ data })
-    const patient = { server, registry: new Registry(server.address), data }
+    const patient = { server, registry: server.registry, data }
     const log = join(data, 'cay.db-wal')
     const everywhere = (): string[] => []
     const inFolder = ({ folder }: Blob) => [folder]

@@ -1,12 +1,5 @@
 import { sha256 } from '../lib/image.ts'
-import {
-  imageManifest,
-  locationOf,
-  manifestMediaType,
-  Registry,
-  randomBlob,
-  type Sent,
-} from '../lib/registry.ts'
+import { imageManifest, locationOf, manifestMediaType, randomBlob, type Sent } from '../lib/registry.ts'
 import { parseTrace, type SystemCall, startTraced, type TracedServer } from './strace.ts'
 
 /** The syncs of a push: the blob's file, its folder, and the database's log. */
@@ -71,7 +64,6 @@ function withoutClock(calls: SystemCall[], data: string): SystemCall[] {
 
 /** Sends the requests, one after the other. */
 async function play({ server, data }: TracedServer): Promise<Step[]> {
-  const registry = new Registry(server.address)
   const { bytes, digest, size } = randomBlob(3 * 1024 * 1024)
   const manifest = imageManifest({ digest, size }, [], 'durability')
   const hex = digest.slice('sha256:'.length)
@@ -95,7 +87,7 @@ async function play({ server, data }: TracedServer): Promise<Step[]> {
     ...request: [method: string, path: string, sent?: Sent]
   ) => {
     steps.push({ name, status, ...expected })
-    return await registry.expect([status], ...request)
+    return await server.registry.expect([status], ...request)
   }
   const location = locationOf(await send('upload begun', 202, none, 'POST', `${base}/blobs/uploads/`))
   await send('chunk appended', 202, none, 'PATCH', location, { body: bytes })

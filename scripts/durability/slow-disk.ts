@@ -1,5 +1,5 @@
 import { percentile } from '../lib/percentiles.ts'
-import { Registry } from '../lib/registry.ts'
+import type { Registry } from '../lib/registry.ts'
 import { whileRepeating } from '../lib/repeated.ts'
 import { startTraced } from './strace.ts'
 
@@ -56,7 +56,7 @@ interface Measured {
 /** Pulls a manifest and a blob in a file by turns, at a fixed rate, while other clients push images. */
 async function measure(options: string[]): Promise<Measured> {
   await using traced = await startTraced(options)
-  const registry = new Registry(traced.server.address)
+  const registry = traced.server.registry
   const digest = await registry.pushRandomImage(repository, 'first', layerBytes)
   let pushes = 0
   const push = async () => {

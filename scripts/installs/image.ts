@@ -4,7 +4,6 @@ import { version } from '../../package.json'
 import { buildImage } from '../image.ts'
 import { runCommand } from '../lib/command.ts'
 import type { Descriptor } from '../lib/image.ts'
-import { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { compileReleased } from '../packaging/executables.ts'
 import { platforms } from '../packaging/platform.ts'
@@ -35,9 +34,8 @@ async function copyWithReferrers({ layout }: TrialContext): Promise<void> {
   const name = `${server.address}/cay/cay:${version}`
   const flags = ['--recursive', '--from-oci-layout', '--to-plain-http']
   await runCommand([oras, 'copy', ...flags, imageIn(layout), name])
-  const registry = new Registry(server.address)
   const get = async (path: string) =>
-    (await registry.get(`/v2/cay/cay/${path}`)).json<{ manifests: Descriptor[] }>().manifests
+    (await server.registry.get(`/v2/cay/cay/${path}`)).json<{ manifests: Descriptor[] }>().manifests
   const images = await get(`manifests/${version}`)
   equal(images.length, 2)
   for (const { digest } of images) {

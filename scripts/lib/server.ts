@@ -1,11 +1,15 @@
 import { build } from '../build.ts'
 import { type Program, startProgram, stopProcess } from './program.ts'
+import { Registry } from './registry.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 /** A running cay. `await using` stops it. */
 export interface Server extends Omit<Program<string>, 'ready'> {
   /** Its address, `host:port`. */
   address: string
+  port: number
+  /** A client without an account. */
+  registry: Registry
   /** Stops it with SIGTERM, or by force if it does not exit, and deletes its temporary data folder. */
   stop(): Promise<void>
 }
@@ -46,7 +50,8 @@ export async function startServer(options: ServerOptions = {}): Promise<Server> 
       await folder?.[Symbol.asyncDispose]()
     },
   })
-  return { ...server, address: server.ready }
+  const address = server.ready
+  return { ...server, address, port: Number(address.split(':')[1]), registry: new Registry(address) }
 }
 
 /** Returns the address in the log line `listening`; undefined for other lines. */

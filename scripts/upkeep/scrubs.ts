@@ -3,7 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afflict } from '../durability/strace.ts'
 import { sha256 } from '../lib/image.ts'
-import { Registry } from '../lib/registry.ts'
+import type { Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 
@@ -30,11 +30,10 @@ export async function killScrubs(rounds: number): Promise<void> {
   const hidden = new Set<string>()
   for (let round = 0; round < rounds; round++) {
     await using server = await startServer({ data })
-    const registry = new Registry(server.address)
-    await refuse(registry, hidden)
-    await start(registry)
+    await refuse(server.registry, hidden)
+    await start(server.registry)
     await Bun.sleep(Math.random() * killMillisecondsMax)
-    for (const digest of await listDamage(registry)) hidden.add(digest)
+    for (const digest of await listDamage(server.registry)) hidden.add(digest)
     process.kill(server.pid, 'SIGKILL')
     await server.exited
   }
@@ -48,16 +47,15 @@ export async function failScrub(calls: string): Promise<void> {
   const { damaged } = await fill(data)
   for (const error of ['EIO', 'ENOSPC']) {
     await using server = await startServer({ data })
-    const registry = new Registry(server.address)
     {
       await using _ = await afflict(server, `${calls}:error=${error}:when=1+2`)
       // The start itself can fail: it is recorded in the audit log.
-      const job = await start(registry).catch(() => undefined)
-      if (job !== undefined) await ended(registry, job.id).catch(() => {})
+      const job = await start(server.registry).catch(() => undefined)
+      if (job !== undefined) await ended(server.registry, job.id).catch(() => {})
     }
     // A server whose database cannot be written ends, and says why.
-    const found = await listDamage(registry).catch(() => undefined)
-    if (found !== undefined) await refuse(registry, found)
+    const found = await listDamage(server.registry).catch(() => undefined)
+    if (found !== undefined) await refuse(server.registry, found)
     else if ((await server.exited) === 0 || !server.log().includes('the disk of the database failed'))
       throw new Error(`the server ended without a reason:\n${server.log()}`)
   }
@@ -72,23 +70,21 @@ export async function failRead(): Promise<void> {
   const [unreadable = ''] = good
   {
     await using server = await startServer({ data })
-    const registry = new Registry(server.address)
     await using _ = await afflict(server, 'read,pread64:error=EIO', [fileOf(data, unreadable)])
-    const { id } = await start(registry)
-    await ended(registry, id)
-    const found = await listDamage(registry)
+    const { id } = await start(server.registry)
+    await ended(server.registry, id)
+    const found = await listDamage(server.registry)
     if (found.length !== 1 || found[0] !== unreadable) throw new Error(`found damaged: ${found}`)
-    await refuse(registry, found)
+    await refuse(server.registry, found)
   }
   // Somebody puts the file back, which was only unreadable.
   const moved = join(data, 'quarantine', ...unreadable.split(':'))
   if (existsSync(moved)) await writeFile(fileOf(data, unreadable), await readFile(moved))
   await using server = await startServer({ data })
-  const registry = new Registry(server.address)
-  const { id } = await start(registry)
-  const { state } = await ended(registry, id)
+  const { id } = await start(server.registry)
+  const { state } = await ended(server.registry, id)
   if (state !== 'done') throw new Error(`the job is ${state}`)
-  await registry.pullBlob(repository, unreadable)
+  await server.registry.pullBlob(repository, unreadable)
 }
 
 /** Fills a folder with blobs, of which the first ones get a wrong byte. */
@@ -96,12 +92,11 @@ async function fill(data: string, count = damagedBlobs): Promise<{ good: string[
   const digests: string[] = []
   {
     await using server = await startServer({ data })
-    const registry = new Registry(server.address)
     for (let n = 0; n < blobs; n++) {
       const bytes = crypto.getRandomValues(new Uint8Array(65_536))
       const body = Buffer.concat(Array.from({ length: blobBytes / bytes.length }, () => bytes))
       digests.push(sha256(body))
-      await registry.postBlob(repository, body)
+      await server.registry.postBlob(repository, body)
     }
   }
   const [damaged, good] = [digests.slice(0, count), digests.slice(count)]
@@ -116,7 +111,7 @@ async function fill(data: string, count = damagedBlobs): Promise<{ good: string[
 /** A whole verification finds all damage, hides it, and a push heals it. */
 async function expectHealing(data: string, damaged: string[]): Promise<void> {
   await using server = await startServer({ data })
-  const registry = new Registry(server.address)
+  const { registry } = server
   const { id } = await start(registry)
   const { state, error } = await ended(registry, id)
   if (state !== 'done') throw new Error(`the job is ${state}: ${error}`)

@@ -77,8 +77,7 @@ async function moveIn(cay: string): Promise<void> {
   await runCommand([cay, 'migrate', `http://127.0.0.1:${peer.port}`, '--data', migrated])
   for (const data of [imported, migrated]) {
     await using server = await startServer({ data })
-    for (const [name, content] of contents)
-      await new Registry(server.address).pullContent(name, '1.0', content)
+    for (const [name, content] of contents) await server.registry.pullContent(name, '1.0', content)
   }
 }
 
@@ -90,12 +89,11 @@ async function backUpUnderLoad(cay: string): Promise<void> {
   const before: string[] = []
   {
     await using server = await startServer({ data })
-    const registry = new Registry(server.address)
     let isOver = false
     const pushing = (async () => {
       for (let n = 0; !isOver; n++) {
         const tag = `t${n}`
-        await registry.pushRandomImage('app', tag, n % 2 === 0 ? layerBytes / 4 : 1000)
+        await server.registry.pushRandomImage('app', tag, n % 2 === 0 ? layerBytes / 4 : 1000)
         before.push(tag)
       }
     })()
@@ -109,9 +107,8 @@ async function backUpUnderLoad(cay: string): Promise<void> {
   await runCommand([cay, 'restore', target, '--data', restored])
   await runCommand([cay, 'fsck', '--data', restored])
   await using server = await startServer({ data: restored })
-  const registry = new Registry(server.address)
   for (const tag of before) {
-    await registry.expect([200], 'GET', `/v2/app/manifests/${tag}`, {
+    await server.registry.expect([200], 'GET', `/v2/app/manifests/${tag}`, {
       headers: { accept: manifestMediaType },
     })
   }
@@ -119,8 +116,7 @@ async function backUpUnderLoad(cay: string): Promise<void> {
 
 async function fill(data: string): Promise<void> {
   await using server = await startServer({ data })
-  const registry = new Registry(server.address)
-  for (let n = 0; n < images; n++) await registry.pushRandomImage(`app${n % 3}`, `t${n}`, layerBytes)
+  for (let n = 0; n < images; n++) await server.registry.pushRandomImage(`app${n % 3}`, `t${n}`, layerBytes)
 }
 
 async function killBackups(cay: string, data: string, rounds: number): Promise<void> {

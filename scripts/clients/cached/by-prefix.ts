@@ -1,7 +1,6 @@
 import { equal } from 'node:assert/strict'
 import { join } from 'node:path'
 import { makeImage, writeLayout } from '../../lib/image.ts'
-import { Registry } from '../../lib/registry.ts'
 import { startServer } from '../../lib/server.ts'
 import type { CaseContext, Client } from '../client.ts'
 import { type Cached, REPOSITORY, referencesOf, startCache, withAndWithoutUpstream } from './world.ts'
@@ -59,7 +58,7 @@ async function pullThroughTwo({ folder, run }: CaseContext): Promise<void> {
   }
   {
     await using origin = await startServer()
-    await new Registry(origin.address).pushContent(REPOSITORY, '1', image)
+    await origin.registry.pushContent(REPOSITORY, '1', image)
     await using far = await startCache(join(folder, 'far'), NAME, origin.address)
     await using cache = await startCache(near, 'far.lan', far.address)
     await pull(cache.address)

@@ -1,6 +1,5 @@
 import { join } from 'node:path'
 import { type Image, makeImage, writeLayout } from '../../lib/image.ts'
-import { Registry } from '../../lib/registry.ts'
 import { type Server, startServer } from '../../lib/server.ts'
 import type { CaseContext } from '../client.ts'
 
@@ -32,7 +31,7 @@ export async function withAndWithoutUpstream(
   const data = join(folder, 'cache')
   {
     await using origin = await startServer()
-    await new Registry(origin.address).pushContent(REPOSITORY, '1', image)
+    await origin.registry.pushContent(REPOSITORY, '1', image)
     await using cache = await startCache(data, name, origin.address)
     await pull({ address: cache.address, image })
   }
