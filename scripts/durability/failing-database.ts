@@ -44,7 +44,7 @@ async function failSync(what: string, name: string): Promise<string> {
       throw new Error(`${what} failed: exit code ${code}\n${server.log()}`)
   }
   await using server = await startServer({ data })
-  for (const path of acknowledged) await server.registry.expect([200], 'GET', path)
+  for (const path of acknowledged) await server.registry.get(path)
   await push(server.registry)
   throwFaults(checkDatabase(data))
   return `${what} fails: the process ends, and ${acknowledged.length} acknowledged manifests are there again`

@@ -77,6 +77,6 @@ async function measure(options: string[]): Promise<Measured> {
 }
 
 async function pull(registry: Registry, path: string, due: number): Promise<number> {
-  await registry.expect([200], 'GET', `/v2/${repository}/${path}`)
+  await registry.get(`/v2/${repository}/${path}`)
   return performance.now() - due
 }

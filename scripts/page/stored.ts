@@ -37,10 +37,10 @@ async function useCache(page: Page, origin: string, upstream: string): Promise<v
   await page.getByRole('button', { name: 'Check: up.example' }).click()
   await page.getByText('up.example responds').waitFor()
   await page.getByText('Last check: ok').waitFor()
-  await registryOf(origin).expect([200], 'GET', `/v2/${cached}/manifests/3`)
+  await registryOf(origin).get(`/v2/${cached}/manifests/3`)
   const name = `${cached}:3`
   await page.getByText('0%', { exact: true }).waitFor()
-  await registryOf(origin).expect([200], 'GET', `/v2/${cached}/manifests/3`)
+  await registryOf(origin).get(`/v2/${cached}/manifests/3`)
   await page.getByText('50%', { exact: true }).waitFor()
   await page.getByRole('link', { name }).waitFor()
   await page.getByRole('button', { name: `Check ${name} with its upstream` }).click()
