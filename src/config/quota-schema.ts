@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { table } from './setting.ts'
 
 const limit = (maximum: number, description: string) =>
   Type.Optional(Type.Integer({ minimum: 0, maximum, description }))
@@ -14,16 +15,13 @@ export const QUOTA_LIMITS = {
 }
 
 /** One `[[quota]]`: how much a namespace can hold. */
-export const QuotaSchema = Type.Object(
-  {
-    namespace: Type.String({
-      pattern: '^(\\*\\*?|[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)$',
-      maxLength: 255,
-      description:
-        'The first component of repository names; * for each without a quota of its own, ** for the whole server',
-      example: 'alice',
-    }),
-    ...QUOTA_LIMITS,
-  },
-  { additionalProperties: false },
-)
+export const QuotaSchema = table({
+  namespace: Type.String({
+    pattern: '^(\\*\\*?|[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)$',
+    maxLength: 255,
+    description:
+      'The first component of repository names; * for each without a quota of its own, ** for the whole server',
+    example: 'alice',
+  }),
+  ...QUOTA_LIMITS,
+})

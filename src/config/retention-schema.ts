@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { boolean, table } from './setting.ts'
 
 const patterns = (description: string, example: string) =>
   Type.Array(Type.String({ minLength: 1, maxLength: 255, example }), { maxItems: 100, description })
@@ -29,19 +30,16 @@ export const RETENTION_SETTINGS = {
     description: 'Keep tags that match these patterns, and do not count them as newest',
   }),
   untaggedDays: days('Days until a manifest that never had a tag becomes garbage'),
-  includeImmutable: Type.Boolean({ default: false, description: 'Whether immutable tags can expire, too' }),
+  includeImmutable: boolean(false, 'Whether immutable tags can expire, too'),
 }
 
 /** One `[[retention]]`: which tags of its repositories expire. */
-export const RetentionSchema = Type.Object(
-  {
-    name: Type.String({
-      pattern: '^[a-z0-9]+([._-][a-z0-9]+)*$',
-      maxLength: 64,
-      description: 'Lowercase letters and digits, with ".", "_" or "-" between them',
-      example: 'ci',
-    }),
-    ...RETENTION_SETTINGS,
-  },
-  { additionalProperties: false },
-)
+export const RetentionSchema = table({
+  name: Type.String({
+    pattern: '^[a-z0-9]+([._-][a-z0-9]+)*$',
+    maxLength: 64,
+    description: 'Lowercase letters and digits, with ".", "_" or "-" between them',
+    example: 'ci',
+  }),
+  ...RETENTION_SETTINGS,
+})
