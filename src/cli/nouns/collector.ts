@@ -2,18 +2,7 @@ import type { Answer, Item } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { confirmPurge, isNothing, purgeAll } from '../host/purge.ts'
 import type { Result } from '../output/answer.ts'
-import {
-  type Field,
-  field,
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatKeptDays,
-  formatRelativeTime,
-  formatTags,
-  formatTime,
-  formatYes,
-} from '../output/format.ts'
+import { type Field, field, formatBytes, formatRelativeTime } from '../output/format.ts'
 import { type AdminClient, pagesOf, withQuery } from '../remote/admin-client.ts'
 import { plural } from '../remote/requests.ts'
 import type { Call, Noun } from '../verb.ts'
@@ -25,12 +14,12 @@ const COUNTED_MAX = 2000
 const CANDIDATE_COLUMNS: readonly Field[] = [
   field('kind', 'kind'),
   field('repository', 'repository'),
-  field('tag', 'tag', formatTags),
+  field('tag', 'tag', 'tags'),
   field('digest', 'digest'),
   field('reason', 'reason'),
-  field('since', 'since', formatTime),
-  field('collectable', 'collectableAt', formatTime),
-  field('size', 'bytes', formatBytes),
+  field('since', 'since', 'time'),
+  field('collectable', 'collectableAt', 'time'),
+  field('size', 'bytes', 'bytes'),
 ]
 
 /** `cay gc` */
@@ -68,17 +57,17 @@ export const collector: Noun = {
       run: async ({ client }) => ({
         value: await client.request('GET', '/gc'),
         lines: [
-          field('Running', 'running', formatYes),
-          field('Waits until', 'waitingUntil', formatRelativeTime),
-          field('Grace period', 'garbageWindow.graceSeconds', formatDuration),
-          field('Window', 'garbageWindow.windowSeconds', formatDuration),
-          field('Never tagged', 'garbageWindow.untaggedDays', formatKeptDays),
-          field('Last run', 'lastRun.endedAt', formatRelativeTime),
-          field('Tags deleted', 'lastRun.tagCount', formatCount),
-          field('Manifests deleted', 'lastRun.manifestCount', formatCount),
-          field('Repositories deleted', 'lastRun.repositoryCount', formatCount),
-          field('Blobs deleted', 'lastRun.blobCount', formatCount),
-          field('Bytes freed', 'lastRun.bytes', formatBytes),
+          field('Running', 'running', 'yes'),
+          field('Waits until', 'waitingUntil', 'local time'),
+          field('Grace period', 'garbageWindow.graceSeconds', 'duration'),
+          field('Window', 'garbageWindow.windowSeconds', 'duration'),
+          field('Never tagged', 'garbageWindow.untaggedDays', 'kept days'),
+          field('Last run', 'lastRun.endedAt', 'local time'),
+          field('Tags deleted', 'lastRun.tagCount', 'count'),
+          field('Manifests deleted', 'lastRun.manifestCount', 'count'),
+          field('Repositories deleted', 'lastRun.repositoryCount', 'count'),
+          field('Blobs deleted', 'lastRun.blobCount', 'count'),
+          field('Bytes freed', 'lastRun.bytes', 'bytes'),
         ],
       }),
     },
@@ -162,7 +151,7 @@ async function explanation({ client, options: { repository, json } }: Call, dige
   const columns = [
     field('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
     field('which', 'referencedBy'),
-    field('until', 'until', formatTime),
+    field('until', 'until', 'time'),
   ]
   return {
     value,

@@ -1,5 +1,5 @@
 import type { Item } from '../../http/admin/answers.ts'
-import { field, formatBytes, formatTime } from '../output/format.ts'
+import { field } from '../output/format.ts'
 import { lists } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
 
@@ -15,8 +15,8 @@ export const damage: Noun = {
       [
         field('digest', 'digest'),
         field('kind', 'kind'),
-        field('size', 'bytes', formatBytes),
-        field('found', 'foundAt', formatTime),
+        field('size', 'bytes', 'bytes'),
+        field('found', 'foundAt', 'time'),
         field('needed by', 'neededBy', formatUsers),
       ],
     ),

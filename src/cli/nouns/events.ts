@@ -1,4 +1,4 @@
-import { field, formatTags, formatTime } from '../output/format.ts'
+import { field } from '../output/format.ts'
 import { withQuery } from '../remote/admin-client.ts'
 import type { Noun } from '../verb.ts'
 
@@ -20,10 +20,10 @@ export const events: Noun = {
       run: ({ options: { repository, type, all } }) => ({
         list: withQuery('/events', { repository, type }),
         columns: [
-          field('time', 'at', formatTime),
+          field('time', 'at', 'time'),
           field('type', 'type'),
           field('repository', 'repository'),
-          field('tag', 'tag', formatTags),
+          field('tag', 'tag', 'tags'),
           field('digest', 'digest'),
           field('account', 'account'),
         ],

@@ -1,6 +1,6 @@
 import { STARTABLE_KINDS } from '../../core/jobs/job-kinds.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { field, formatTime } from '../output/format.ts'
+import { field } from '../output/format.ts'
 import { asProgress, followJob, type Job, jobCard } from '../output/job-progress.ts'
 import { apiPath } from '../remote/admin-client.ts'
 import { change, lists } from '../remote/requests.ts'
@@ -15,7 +15,7 @@ export const jobs: Noun = {
       field('kind', 'kind'),
       field('state', 'state'),
       field('progress', 'progress', asProgress),
-      field('started', 'startedAt', formatTime),
+      field('started', 'startedAt', 'time'),
       field('by', 'startedBy'),
     ]),
     show: {

@@ -1,5 +1,5 @@
 import { CommandError, EXIT } from '../failure.ts'
-import { type Field, field, formatBytes, formatCount, formatYes } from '../output/format.ts'
+import { type Field, field } from '../output/format.ts'
 import { apiPath } from '../remote/admin-client.ts'
 import { change, lists, readToDestroy, shows } from '../remote/requests.ts'
 import type { Noun } from '../verb.ts'
@@ -9,13 +9,13 @@ const percent = (value: unknown) => `${value} %`
 const FIELDS: readonly Field[] = [
   field('namespace', 'namespace'),
   field('used', 'usedPercent', percent),
-  field('bytes', 'bytes', formatBytes),
-  field('of', 'bytesMax', formatBytes),
-  field('repositories', 'repositoryCount', formatCount),
-  field('of', 'repositoriesMax', formatCount),
-  field('tags', 'tagCount', formatCount),
-  field('of', 'tagsMax', formatCount),
-  field('inherited', 'inherited', formatYes),
+  field('bytes', 'bytes', 'bytes'),
+  field('of', 'bytesMax', 'bytes'),
+  field('repositories', 'repositoryCount', 'count'),
+  field('of', 'repositoriesMax', 'count'),
+  field('tags', 'tagCount', 'count'),
+  field('of', 'tagsMax', 'count'),
+  field('inherited', 'inherited', 'yes'),
   field('configured in', 'configuredIn'),
 ]
 
@@ -44,13 +44,13 @@ export const quotas: Noun = {
       [
         field('Namespace', 'namespace'),
         field('Used', 'usedPercent', percent),
-        field('Bytes', 'bytes', formatBytes),
-        field('Most bytes', 'bytesMax', formatBytes),
-        field('Repositories', 'repositoryCount', formatCount),
-        field('Most repositories', 'repositoriesMax', formatCount),
-        field('Tags', 'tagCount', formatCount),
-        field('Most tags', 'tagsMax', formatCount),
-        field('Inherited', 'inherited', formatYes),
+        field('Bytes', 'bytes', 'bytes'),
+        field('Most bytes', 'bytesMax', 'bytes'),
+        field('Repositories', 'repositoryCount', 'count'),
+        field('Most repositories', 'repositoriesMax', 'count'),
+        field('Tags', 'tagCount', 'count'),
+        field('Most tags', 'tagsMax', 'count'),
+        field('Inherited', 'inherited', 'yes'),
         field('Configured in', 'configuredIn'),
       ],
     ),

@@ -1,5 +1,5 @@
 import { CommandError, EXIT } from '../failure.ts'
-import { type Field, field, formatTags, formatTime, formatYes } from '../output/format.ts'
+import { type Field, field } from '../output/format.ts'
 import { type AdminClient, apiPath, withQuery } from '../remote/admin-client.ts'
 import { change, lists, readToDestroy, shows } from '../remote/requests.ts'
 import type { Call, Noun, Option } from '../verb.ts'
@@ -30,7 +30,7 @@ const LINES: readonly Field[] = [
   field('Pulled days', 'pulledDays'),
   field('Keep', 'keep'),
   field('Untagged days', 'untaggedDays'),
-  field('Include immutable', 'includeImmutable', formatYes),
+  field('Include immutable', 'includeImmutable', 'yes'),
   field('Configured in', 'configuredIn'),
 ]
 
@@ -101,12 +101,12 @@ export const retention: Noun = {
 
 const TESTED: readonly Field[] = [
   field('repository', 'repository'),
-  field('tag', 'tag', formatTags),
-  field('expires', 'expires', formatYes),
+  field('tag', 'tag', 'tags'),
+  field('expires', 'expires', 'yes'),
   field('policy', 'policy'),
   field('reason', 'reason'),
-  field('pushed', 'pushedAt', formatTime),
-  field('pulled', 'lastPulledAt', formatTime),
+  field('pushed', 'pushedAt', 'time'),
+  field('pulled', 'lastPulledAt', 'time'),
 ]
 
 async function test({ client, args: [policy], options }: Call) {

@@ -2,7 +2,7 @@ import type { Item } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { timeArgument } from '../input/time-argument.ts'
 import type { Card } from '../output/answer.ts'
-import { field, formatCount } from '../output/format.ts'
+import { field } from '../output/format.ts'
 import { type AdminClient, apiPath, pagesOf } from '../remote/admin-client.ts'
 import { plural } from '../remote/requests.ts'
 import type { Call } from '../verb.ts'
@@ -28,9 +28,9 @@ export async function rewind({
   return {
     value: await client.request('POST', `${path}/rewind`, { at: time }),
     lines: [
-      field('Tags restored', 'restoredCount', formatCount),
-      field('Tags deleted', 'deletedCount', formatCount),
-      field('Tags that cannot be restored', 'lostCount', formatCount),
+      field('Tags restored', 'restoredCount', 'count'),
+      field('Tags deleted', 'deletedCount', 'count'),
+      field('Tags that cannot be restored', 'lostCount', 'count'),
     ],
   }
 }

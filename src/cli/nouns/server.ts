@@ -1,6 +1,6 @@
 import type { Answer } from '../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../failure.ts'
-import { field, formatRelativeTime, formatText, formatYes } from '../output/format.ts'
+import { field, formatText } from '../output/format.ts'
 import type { Noun } from '../verb.ts'
 
 function formatMirrors(mirrors: unknown): string {
@@ -28,9 +28,9 @@ export const server: Noun = {
           lines: [
             field('Version', 'version'),
             field('Commit', 'commit'),
-            field('Started', 'startedAt', formatRelativeTime),
-            field('Time', 'time', formatRelativeTime),
-            field('Ready', 'ready', formatYes),
+            field('Started', 'startedAt', 'local time'),
+            field('Time', 'time', 'local time'),
+            field('Ready', 'ready', 'yes'),
             field('Problem', 'problem'),
             field('Listens on', 'addresses'),
             field('Mirrors', 'mirrors', formatMirrors),

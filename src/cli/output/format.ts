@@ -11,9 +11,9 @@ export interface Field {
 /** Formats a value that is set. */
 export type Format = (value: unknown, terminal: Terminal) => string
 
-/** Returns a column or a line; `as` formats its value. */
-export function field(label: string, field: string, as: Format = formatText): Field {
-  return { label, field, as }
+/** Returns a column or a line; `as` formats its value, or is the name of a format. */
+export function field(label: string, field: string, as: Format | keyof typeof FORMATS = 'text'): Field {
+  return { label, field, as: typeof as === 'string' ? FORMATS[as] : as }
 }
 
 /** Formats the field; returns an empty text if it is not set. */
@@ -51,7 +51,7 @@ export function escapeControls(json: string): string {
 }
 
 /** Formats true as `yes`, and false as nothing. */
-export function formatYes(value: unknown): string {
+function formatYes(value: unknown): string {
   return value === true ? 'yes' : ''
 }
 
@@ -72,7 +72,7 @@ export function formatBytes(value: unknown): string {
 }
 
 /** Formats seconds in the largest units that give whole numbers: `14 days`, `1 day 12 hours`. */
-export function formatDuration(value: unknown): string {
+function formatDuration(value: unknown): string {
   let left = Number(value)
   const parts: string[] = []
   for (const [size, unit] of STEPS.slice(2)) {
@@ -90,7 +90,7 @@ export function formatKeptDays(value: unknown): string {
 }
 
 /** Shortens a digest on a terminal; elsewhere returns all of it. */
-export function formatShortDigest(value: unknown, { isForPeople }: Terminal): string {
+function formatShortDigest(value: unknown, { isForPeople }: Terminal): string {
   const text = formatText(value)
   return isForPeople ? text.slice(0, text.indexOf(':') + 1 + SHORT_DIGEST_CHARACTERS) : text
 }
@@ -152,3 +152,17 @@ function relative(milliseconds: number): string {
   const count = seconds < 0 ? Math.trunc(seconds / size) : Math.round(seconds / size)
   return new Intl.RelativeTimeFormat('en').format(count, unit)
 }
+
+/** The formats that fields name. */
+const FORMATS = {
+  text: formatText,
+  yes: formatYes,
+  count: formatCount,
+  bytes: formatBytes,
+  duration: formatDuration,
+  'kept days': formatKeptDays,
+  'short digest': formatShortDigest,
+  tags: formatTags,
+  time: formatTime,
+  'local time': formatRelativeTime,
+} satisfies Record<string, Format>

@@ -3,7 +3,7 @@ import { CommandError, EXIT } from '../failure.ts'
 import { type AdminClient, apiPath } from '../remote/admin-client.ts'
 import type { Card } from './answer.ts'
 import { readEvents } from './event-stream.ts'
-import { type Field, field, formatBytes, formatCount, formatRelativeTime, formatText } from './format.ts'
+import { type Field, field, formatBytes, formatCount, formatText } from './format.ts'
 import type { Terminal } from './terminal.ts'
 
 export type Job = Item<'jobs'>
@@ -58,8 +58,8 @@ const JOB_LINES: readonly Field[] = [
   field('State', 'state'),
   field('Progress', 'progress', asProgress),
   field('Started by', 'startedBy'),
-  field('Started', 'startedAt', formatRelativeTime),
-  field('Ended', 'endedAt', formatRelativeTime),
+  field('Started', 'startedAt', 'local time'),
+  field('Ended', 'endedAt', 'local time'),
   field('Error', 'error'),
 ]
 

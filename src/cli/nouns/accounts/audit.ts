@@ -1,4 +1,4 @@
-import { field, formatText, formatTime } from '../../output/format.ts'
+import { field, formatText } from '../../output/format.ts'
 import type { Noun } from '../../verb.ts'
 
 const AUDIT_KINDS = ['change', 'denied', 'sign-in', 'failed-sign-in'] as const
@@ -21,7 +21,7 @@ export const audit: Noun = {
       run: ({ options: { all, kind = 'change' } }) => ({
         list: `/audit?${new URLSearchParams({ kind })}`,
         columns: [
-          field('time', 'at', formatTime),
+          field('time', 'at', 'time'),
           field('account', 'account'),
           field('action', 'action'),
           field('target', 'target'),

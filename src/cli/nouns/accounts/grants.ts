@@ -1,6 +1,6 @@
 import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
-import { field, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { type AdminClient, withQuery } from '../../remote/admin-client.ts'
 import { change, lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
@@ -13,7 +13,7 @@ export const grants: Noun = {
       field('subject', 'subject'),
       field('pattern', 'pattern'),
       field('role', 'role'),
-      field('created', 'createdAt', formatTime),
+      field('created', 'createdAt', 'time'),
     ]),
     create: {
       usage: '<subject> <pattern> <role>',

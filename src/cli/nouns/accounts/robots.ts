@@ -1,4 +1,4 @@
-import { field, formatRelativeTime, formatTime, formatYes } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { apiPath } from '../../remote/admin-client.ts'
 import { change, countOf, create, lists, shows } from '../../remote/requests.ts'
 import type { Noun, Verb } from '../../verb.ts'
@@ -10,13 +10,13 @@ export const robots: Noun = {
   verbs: {
     list: lists('List robots', '/robots', 'There are no robots.', [
       field('name', 'name'),
-      field('disabled', 'disabled', formatYes),
-      field('created', 'createdAt', formatTime),
+      field('disabled', 'disabled', 'yes'),
+      field('created', 'createdAt', 'time'),
     ]),
     show: shows('<robot>', 'Show a robot', (name) => apiPath('robots', name), [
       field('Name', 'name'),
-      field('Disabled', 'disabled', formatYes),
-      field('Created', 'createdAt', formatRelativeTime),
+      field('Disabled', 'disabled', 'yes'),
+      field('Created', 'createdAt', 'local time'),
     ]),
     create: {
       usage: '<owner+name>',

@@ -1,4 +1,4 @@
-import { field, formatRelativeTime, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
 
@@ -8,8 +8,8 @@ export const signingKeys: Noun = {
   verbs: {
     list: lists('List the keys, oldest first; the last one signs', '/signing-keys', 'There are no keys.', [
       field('id', 'id'),
-      field('created', 'createdAt', formatTime),
-      field('expires', 'expiresAt', formatTime),
+      field('created', 'createdAt', 'time'),
+      field('expires', 'expiresAt', 'time'),
     ]),
     rotate: {
       summary:
@@ -22,8 +22,8 @@ export const signingKeys: Noun = {
         ),
         lines: [
           field('Id', 'id'),
-          field('Created', 'createdAt', formatRelativeTime),
-          field('Others expire', 'othersExpireAt', formatRelativeTime),
+          field('Created', 'createdAt', 'local time'),
+          field('Others expire', 'othersExpireAt', 'local time'),
         ],
       }),
     },

@@ -2,7 +2,7 @@ import type { Answer, Item } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { parseDays } from '../../input/units.ts'
 import type { Line } from '../../output/answer.ts'
-import { field, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { type AdminClient, apiPath, pagesOf } from '../../remote/admin-client.ts'
 import { change } from '../../remote/requests.ts'
 import type { Noun, Option } from '../../verb.ts'
@@ -28,9 +28,9 @@ export const tokens: Noun = {
           field('kind', 'kind'),
           field('name', 'name'),
           field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
-          field('created', 'createdAt', formatTime),
-          field('expires', 'expiresAt', formatTime),
-          field('last used', 'lastUsedAt', formatTime),
+          field('created', 'createdAt', 'time'),
+          field('expires', 'expiresAt', 'time'),
+          field('last used', 'lastUsedAt', 'time'),
         ],
         none: `${account} has no tokens.`,
       }),

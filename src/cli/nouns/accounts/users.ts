@@ -3,7 +3,7 @@ import { CommandError, EXIT } from '../../failure.ts'
 import { importUsers } from '../../input/htpasswd.ts'
 import { readChange, readNewPassword } from '../../input/password-input.ts'
 import type { Card } from '../../output/answer.ts'
-import { field, formatRelativeTime, formatTime, formatYes } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { type AdminClient, apiPath } from '../../remote/admin-client.ts'
 import { allOf, card, change, countOf, create, lists, plural } from '../../remote/requests.ts'
 import type { Noun, Verb } from '../../verb.ts'
@@ -14,9 +14,9 @@ export const users: Noun = {
   verbs: {
     list: lists('List users', '/users', 'There are no users.', [
       field('name', 'name'),
-      field('admin', 'admin', formatYes),
-      field('disabled', 'disabled', formatYes),
-      field('created', 'createdAt', formatTime),
+      field('admin', 'admin', 'yes'),
+      field('disabled', 'disabled', 'yes'),
+      field('created', 'createdAt', 'time'),
     ]),
     show: {
       usage: '<user>',
@@ -24,9 +24,9 @@ export const users: Noun = {
       run: async ({ client, args: [name = ''], options: { json } }) => {
         const user = await card(client, apiPath('users', name), [
           field('Name', 'name'),
-          field('Server admin', 'admin', formatYes),
-          field('Disabled', 'disabled', formatYes),
-          field('Created', 'createdAt', formatRelativeTime),
+          field('Server admin', 'admin', 'yes'),
+          field('Disabled', 'disabled', 'yes'),
+          field('Created', 'createdAt', 'local time'),
         ])
         return json === 'true' ? user : { ...user, ...(await memberships(client, name, user.lines)) }
       },

@@ -1,12 +1,5 @@
 import { formatReference, parseReferences, resolve } from '../../input/references.ts'
-import {
-  field,
-  formatBytes,
-  formatCount,
-  formatShortDigest,
-  formatTime,
-  formatYes,
-} from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
 import { card, change, lists, shows } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
@@ -20,17 +13,17 @@ export const cache: Noun = {
   byDefault: 'show',
   verbs: {
     show: shows(undefined, 'Show how much is cached', () => '/cache', [
-      field('Size', 'bytes', formatBytes),
-      field('Limit', 'bytesMax', formatBytes),
-      field('Size of manifests', 'manifestBytes', formatBytes),
-      field('Size of interrupted downloads', 'partialBytes', formatBytes),
-      field('Blobs', 'blobCount', formatCount),
-      field('Manifests', 'manifestCount', formatCount),
-      field('Downloads', 'downloadCount', formatCount),
-      field('Requests since the start', 'requestCount', formatCount),
-      field('Hits', 'hitCount', formatCount),
-      field('Served without a download', 'hitBytes', formatBytes),
-      field('Downloaded', 'downloadedBytes', formatBytes),
+      field('Size', 'bytes', 'bytes'),
+      field('Limit', 'bytesMax', 'bytes'),
+      field('Size of manifests', 'manifestBytes', 'bytes'),
+      field('Size of interrupted downloads', 'partialBytes', 'bytes'),
+      field('Blobs', 'blobCount', 'count'),
+      field('Manifests', 'manifestCount', 'count'),
+      field('Downloads', 'downloadCount', 'count'),
+      field('Requests since the start', 'requestCount', 'count'),
+      field('Hits', 'hitCount', 'count'),
+      field('Served without a download', 'hitBytes', 'bytes'),
+      field('Downloaded', 'downloadedBytes', 'bytes'),
     ]),
     list: lists(
       'List cached tags, and when each was last checked with its upstream',
@@ -39,16 +32,16 @@ export const cache: Noun = {
       [
         field('repository', 'repository'),
         field('tag', 'tag'),
-        field('checked', 'checkedAt', formatTime),
-        field('fresh', 'fresh', formatYes),
-        field('digest', 'digest', formatShortDigest),
+        field('checked', 'checkedAt', 'time'),
+        field('fresh', 'fresh', 'yes'),
+        field('digest', 'digest', 'short digest'),
       ],
     ),
     downloads: lists('List blobs that are being downloaded', '/cache/downloads', 'There are no downloads.', [
       field('repository', 'repository'),
-      field('received', 'receivedBytes', formatBytes),
-      field('size', 'bytes', formatBytes),
-      field('digest', 'digest', formatShortDigest),
+      field('received', 'receivedBytes', 'bytes'),
+      field('size', 'bytes', 'bytes'),
+      field('digest', 'digest', 'short digest'),
     ]),
     refresh: {
       usage: '<repository> [tag]',

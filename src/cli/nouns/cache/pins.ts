@@ -1,5 +1,5 @@
 import { formatReference } from '../../input/references.ts'
-import { field, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
 import { change, lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
@@ -11,7 +11,7 @@ export const pins: Noun = {
     list: lists('List pins', '/pins', 'There are no pins.', [
       field('pattern', 'pattern'),
       field('reference', 'reference'),
-      field('created', 'createdAt', formatTime),
+      field('created', 'createdAt', 'time'),
     ]),
     create: {
       usage: '<pattern> [reference]',

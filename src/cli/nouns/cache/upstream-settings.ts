@@ -1,15 +1,7 @@
 import { parseBytes, parseDuration } from '../../../config/units.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { readPasswords } from '../../input/password-input.ts'
-import {
-  type Field,
-  field,
-  formatBytes,
-  formatCount,
-  formatDuration,
-  formatText,
-  formatYes,
-} from '../../output/format.ts'
+import { type Field, field, formatBytes, formatText } from '../../output/format.ts'
 import type { Option } from '../../verb.ts'
 
 const ANSWERS = ['yes', 'no']
@@ -44,15 +36,15 @@ export const SETTING_FIELDS: readonly Field[] = [
   field('Username', 'settings.username'),
   field('Authorities', 'settings.ca', () => 'set'),
   field('Repositories', 'settings.repositories', (value) => formatText(value) || 'all'),
-  field('Private', 'settings.private', formatYes),
-  field('Connections', 'settings.connections', formatCount),
+  field('Private', 'settings.private', 'yes'),
+  field('Connections', 'settings.connections', 'count'),
   field('Rate limit', 'settings.bytesPerSecond', (value) =>
     value === 0 ? 'none' : `${formatBytes(value)} per second`,
   ),
-  field('Fresh for', 'settings.freshSeconds', formatDuration),
+  field('Fresh for', 'settings.freshSeconds', 'duration'),
   field('Tags it deleted', 'settings.gone', (value) => (value === 'drop' ? 'dropped' : 'kept')),
   field('Tags it refuses', 'settings.refused', (value) => (value === 'refuse' ? 'refused' : 'served')),
-  field('Offline', 'settings.offline', formatYes),
+  field('Offline', 'settings.offline', 'yes'),
 ]
 
 /** The options that say where a secret is read from; a command line is seen by other users of the host. */

@@ -1,6 +1,6 @@
 import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
-import { type Format, field, formatCount, formatRelativeTime, formatTime } from '../../output/format.ts'
+import { type Format, field, formatRelativeTime, formatTime } from '../../output/format.ts'
 import { sanitize } from '../../output/terminal.ts'
 import { apiPath } from '../../remote/admin-client.ts'
 import { change, create, lists, readToDestroy, shows } from '../../remote/requests.ts'
@@ -56,8 +56,8 @@ export const upstreams: Noun = {
         field('Last check', 'lastCheck', formatCheck),
         field('Configured in', 'configuredIn'),
         ...SETTING_FIELDS,
-        field('Pulls left', 'pullsRemaining', formatCount),
-        field('Pull limit', 'pullLimit', formatCount),
+        field('Pulls left', 'pullsRemaining', 'count'),
+        field('Pull limit', 'pullLimit', 'count'),
       ],
     ),
     create: {

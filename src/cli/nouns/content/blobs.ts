@@ -1,5 +1,5 @@
 import { wholeDigest } from '../../input/references.ts'
-import { field, formatBytes, formatRelativeTime, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { apiPath, type Page } from '../../remote/admin-client.ts'
 import type { Noun } from '../../verb.ts'
 
@@ -17,8 +17,8 @@ export const blobs: Noun = {
           value,
           lines: [
             field('Digest', 'digest'),
-            field('Size', 'bytes', formatBytes),
-            field('Stored', 'storedAt', formatRelativeTime),
+            field('Size', 'bytes', 'bytes'),
+            field('Stored', 'storedAt', 'local time'),
           ],
           tables: [
             {
@@ -26,8 +26,8 @@ export const blobs: Noun = {
               items: value.items,
               columns: [
                 field('repository', 'repository'),
-                field('since', 'linkedAt', formatTime),
-                field('unreferenced since', 'unreferencedAt', formatTime),
+                field('since', 'linkedAt', 'time'),
+                field('unreferenced since', 'unreferencedAt', 'time'),
               ],
             },
           ],

@@ -4,15 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { Answer } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { parseReferences, resolve, wholeDigest } from '../../input/references.ts'
-import {
-  type Field,
-  field,
-  formatBytes,
-  formatCount,
-  formatShortDigest,
-  formatText,
-  formatTime,
-} from '../../output/format.ts'
+import { type Field, field, formatCount, formatText } from '../../output/format.ts'
 import type { Terminal } from '../../output/terminal.ts'
 import { type AdminClient, apiPath, withQuery } from '../../remote/admin-client.ts'
 import type { Call, Noun, Option } from '../../verb.ts'
@@ -26,12 +18,12 @@ const COLUMNS: readonly Field[] = [
   field('mode', 'mode'),
   field('uid', 'uid'),
   field('gid', 'gid'),
-  field('size', 'bytes', formatBytes),
-  field('modified', 'modifiedAt', formatTime),
+  field('size', 'bytes', 'bytes'),
+  field('modified', 'modifiedAt', 'time'),
   field('kind', 'kind'),
   field('path', 'path'),
   field('target', 'target'),
-  field('layer', 'layer', formatShortDigest),
+  field('layer', 'layer', 'short digest'),
 ]
 
 /** `cay file` */
@@ -92,8 +84,8 @@ export const files: Noun = {
             field('change', 'change'),
             field('path', 'path'),
             field('differs', 'differs', asList),
-            field('size before', 'from.bytes', formatBytes),
-            field('size after', 'to.bytes', formatBytes),
+            field('size before', 'from.bytes', 'bytes'),
+            field('size after', 'to.bytes', 'bytes'),
           ],
           none: 'The files are the same.',
           sum: async () => sumOf(summary),

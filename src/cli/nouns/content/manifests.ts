@@ -4,17 +4,7 @@ import { purgeRepository } from '../../host/purge.ts'
 import { wayBack } from '../../host/time-machine.ts'
 import { formatReference, isDigest, type Named, parseReferences, resolve } from '../../input/references.ts'
 import type { Card } from '../../output/answer.ts'
-import {
-  type Field,
-  field,
-  formatBytes,
-  formatRelativeTime,
-  formatShortDigest,
-  formatTags,
-  formatText,
-  formatTime,
-  formatYes,
-} from '../../output/format.ts'
+import { type Field, field, formatText } from '../../output/format.ts'
 import { type AdminClient, apiPath, withQuery } from '../../remote/admin-client.ts'
 import { change, plural, readToDestroy } from '../../remote/requests.ts'
 import type { Call, Noun } from '../../verb.ts'
@@ -22,15 +12,15 @@ import type { Call, Noun } from '../../verb.ts'
 const COLUMNS: readonly Field[] = [
   field('digest', 'digest'),
   field('kind', 'kind'),
-  field('manifest size', 'bytes', formatBytes),
-  field('tags', 'tags', formatTags),
-  field('pushed', 'pushedAt', formatTime),
+  field('manifest size', 'bytes', 'bytes'),
+  field('tags', 'tags', 'tags'),
+  field('pushed', 'pushedAt', 'time'),
 ]
 
 const DELETED_COLUMNS: readonly Field[] = [
   ...COLUMNS,
-  field('deleted', 'deletedAt', formatTime),
-  field('restorable until', 'restorableUntil', formatTime),
+  field('deleted', 'deletedAt', 'time'),
+  field('restorable until', 'restorableUntil', 'time'),
 ]
 
 /** Columns of labels and of annotations. */
@@ -131,7 +121,7 @@ export const manifests: Noun = {
         const items = (value.referrers as Referrer[]).flatMap((referrer) => flatten(referrer, 0))
         return {
           value,
-          lines: [field('Subject', 'digest'), field('Incomplete', 'truncated', formatYes)],
+          lines: [field('Subject', 'digest'), field('Incomplete', 'truncated', 'yes')],
           tables: [
             {
               title: items.length === 0 ? 'There are no referrers' : 'Referrers',
@@ -140,7 +130,7 @@ export const manifests: Noun = {
                 field('digest', 'text'),
                 field('kind', 'referrer.kind'),
                 field('artifact type', 'referrer.artifactType'),
-                field('manifest size', 'referrer.bytes', formatBytes),
+                field('manifest size', 'referrer.bytes', 'bytes'),
               ],
             },
           ],
@@ -178,11 +168,11 @@ async function manifestCard({ client, args }: Call): Promise<Card> {
       field('Media type', 'mediaType'),
       field('Artifact type', 'artifactType'),
       field('Platform', 'image.platform', asPlatform),
-      field('Size', 'totalBytes', formatBytes),
+      field('Size', 'totalBytes', 'bytes'),
       field('Tags', 'tags'),
       field('Subject', 'subject'),
-      field('Pushed', 'pushedAt', formatRelativeTime),
-      field('Created', 'image.createdAt', formatRelativeTime),
+      field('Pushed', 'pushedAt', 'local time'),
+      field('Created', 'image.createdAt', 'local time'),
       field('Author', 'image.author'),
       field('User', 'image.user'),
       field('Entrypoint', 'image.entrypoint', asWords),
@@ -196,23 +186,23 @@ async function manifestCard({ client, args }: Call): Promise<Card> {
           field('platform', 'platform', asPlatform),
           field('digest', 'digest'),
           field('kind', 'kind'),
-          field('size', 'totalBytes', formatBytes),
-          field('stored', 'exists', formatYes),
+          field('size', 'totalBytes', 'bytes'),
+          field('stored', 'exists', 'yes'),
         ],
       },
       {
         title: 'Layers',
         items: layers,
         columns: [
-          field('digest', 'digest', formatShortDigest),
-          field('size', 'bytes', formatBytes),
+          field('digest', 'digest', 'short digest'),
+          field('size', 'bytes', 'bytes'),
           field('created by', 'createdBy', asShort),
         ],
       },
       {
         title: 'History',
         items: history,
-        columns: [field('created', 'createdAt', formatTime), field('by', 'createdBy', asShort)],
+        columns: [field('created', 'createdAt', 'time'), field('by', 'createdBy', asShort)],
       },
       { title: 'Labels', items: Object.entries(labels), columns: WORDS },
       { title: 'Annotations', items: Object.entries(annotations), columns: WORDS },

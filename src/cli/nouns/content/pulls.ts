@@ -1,7 +1,7 @@
 import type { Item } from '../../../http/admin/answers.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import type { Card, Listing } from '../../output/answer.ts'
-import { type Field, field, formatCount, formatTags, formatText } from '../../output/format.ts'
+import { type Field, field, formatTags, formatText } from '../../output/format.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../../remote/admin-client.ts'
 
 type DailyPulls = Item<'repositories/:repository/pulls'>
@@ -16,7 +16,7 @@ const COLUMNS: readonly Field[] = [
   field('day', 'day'),
   field('tag', '', (row, terminal) => formatTags((row as DailyPulls).tag ?? '(by digest)', terminal)),
   ACCOUNT,
-  field('pulls', 'pullCount', formatCount),
+  field('pulls', 'pullCount', 'count'),
 ]
 
 /** Lists who pulled from a repository. */
@@ -46,7 +46,7 @@ export async function pullersOf(
           ? 'Pulled by, in the last 90 days'
           : 'Most recently pulled by (cay repo pulls lists all)',
         items: accounts.slice(0, ACCOUNTS_MAX),
-        columns: [ACCOUNT, field('pulls', 'pullCount', formatCount), field('last', 'day')],
+        columns: [ACCOUNT, field('pulls', 'pullCount', 'count'), field('last', 'day')],
       },
     ]
   } catch (error) {

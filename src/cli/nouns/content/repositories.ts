@@ -6,16 +6,7 @@ import { wayBack } from '../../host/time-machine.ts'
 import { timeArgument } from '../../input/time-argument.ts'
 import { parseDays } from '../../input/units.ts'
 import type { Card } from '../../output/answer.ts'
-import {
-  type Field,
-  field,
-  formatBytes,
-  formatCount,
-  formatKeptDays,
-  formatRelativeTime,
-  formatText,
-  formatTime,
-} from '../../output/format.ts'
+import { type Field, field, formatBytes, formatText } from '../../output/format.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../../remote/admin-client.ts'
 import { change, create, plural } from '../../remote/requests.ts'
 import type { Call, Noun, Option } from '../../verb.ts'
@@ -41,19 +32,19 @@ const NEWEST_TAGS = 10
 
 const COLUMNS: readonly Field[] = [
   field('name', 'name'),
-  field('tags', 'tagCount', formatCount),
-  field('size', 'bytes', formatBytes),
-  field('own', 'uniqueBytes', formatBytes),
-  field('pushed', 'lastPushedAt', formatTime),
-  field('pulled', 'lastPulledAt', formatTime),
-  field('pulls', 'pullCount', formatCount),
+  field('tags', 'tagCount', 'count'),
+  field('size', 'bytes', 'bytes'),
+  field('own', 'uniqueBytes', 'bytes'),
+  field('pushed', 'lastPushedAt', 'time'),
+  field('pulled', 'lastPulledAt', 'time'),
+  field('pulls', 'pullCount', 'count'),
 ]
 
 const DELETED_COLUMNS: readonly Field[] = [
   field('name', 'name'),
-  field('size', 'bytes', formatBytes),
-  field('deleted', 'deletedAt', formatTime),
-  field('restorable until', 'restorableUntil', formatTime),
+  field('size', 'bytes', 'bytes'),
+  field('deleted', 'deletedAt', 'time'),
+  field('restorable until', 'restorableUntil', 'time'),
 ]
 
 /** `cay repo` */
@@ -186,17 +177,17 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
       field('Name', 'name'),
       field('Description', 'description'),
       ...(await newestLines(client, path, newest.items)),
-      field('Tags', 'tagCount', formatCount),
-      field('Manifests', 'manifestCount', formatCount),
-      field('Size', 'bytes', formatBytes),
-      field('Not shared', 'uniqueBytes', formatBytes),
-      field('Pulls', 'pullCount', formatCount),
-      field('Last pulled', 'lastPulledAt', formatRelativeTime),
-      field('Pushes', 'pushCount', formatCount),
-      field('Last pushed', 'lastPushedAt', formatRelativeTime),
-      field('Created', 'createdAt', formatRelativeTime),
+      field('Tags', 'tagCount', 'count'),
+      field('Manifests', 'manifestCount', 'count'),
+      field('Size', 'bytes', 'bytes'),
+      field('Not shared', 'uniqueBytes', 'bytes'),
+      field('Pulls', 'pullCount', 'count'),
+      field('Last pulled', 'lastPulledAt', 'local time'),
+      field('Pushes', 'pushCount', 'count'),
+      field('Last pushed', 'lastPushedAt', 'local time'),
+      field('Created', 'createdAt', 'local time'),
       field('Immutable tags', 'immutableTags'),
-      field('Never tagged', 'untaggedDays', formatKeptDays),
+      field('Never tagged', 'untaggedDays', 'kept days'),
     ],
     tables: [
       {

@@ -1,9 +1,9 @@
-import { type Field, field, formatBytes, formatShortDigest } from '../../output/format.ts'
+import { type Field, field } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
 import type { Noun } from '../../verb.ts'
 
 const REPOSITORY = field('repository', 'repository')
-const DIGEST = field('digest', 'digest', formatShortDigest)
+const DIGEST = field('digest', 'digest', 'short digest')
 const KIND = field('kind', 'kind')
 
 const NONE: Group = { items: [], truncated: false }
@@ -25,10 +25,7 @@ export const search: Noun = {
           columns,
         })
         const tables = [
-          table('Repositories', value.repositories, [
-            field('name', 'name'),
-            field('size', 'bytes', formatBytes),
-          ]),
+          table('Repositories', value.repositories, [field('name', 'name'), field('size', 'bytes', 'bytes')]),
           table('Tags', value.tags, [REPOSITORY, field('tag', 'name'), DIGEST, KIND]),
           table('Manifests', value.manifests, [REPOSITORY, DIGEST, KIND]),
           table('Labels', value.labels ?? NONE, [

@@ -1,4 +1,4 @@
-import { field, formatBytes, formatCount, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { withQuery } from '../../remote/admin-client.ts'
 import { shows } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
@@ -9,13 +9,13 @@ export const storage: Noun = {
   byDefault: 'show',
   verbs: {
     show: shows(undefined, 'Show how much is stored and how much is free', () => '/storage', [
-      field('Blobs', 'blobs.count', formatCount),
-      field('Bytes of blobs', 'blobs.bytes', formatBytes),
-      field('Uploads', 'uploads.count', formatCount),
-      field('Bytes of uploads', 'uploads.bytes', formatBytes),
-      field('Free on the disk', 'disk.freeBytes', formatBytes),
-      field('Size of the disk', 'disk.totalBytes', formatBytes),
-      field('Damaged', 'damagedCount', formatCount),
+      field('Blobs', 'blobs.count', 'count'),
+      field('Bytes of blobs', 'blobs.bytes', 'bytes'),
+      field('Uploads', 'uploads.count', 'count'),
+      field('Bytes of uploads', 'uploads.bytes', 'bytes'),
+      field('Free on the disk', 'disk.freeBytes', 'bytes'),
+      field('Size of the disk', 'disk.totalBytes', 'bytes'),
+      field('Damaged', 'damagedCount', 'count'),
     ]),
     repositories: {
       summary: 'List how much each repository stores, by itself and shared with others',
@@ -31,11 +31,11 @@ export const storage: Noun = {
         list: withQuery('/storage/repositories', { sort }),
         columns: [
           field('repository', 'repository'),
-          field('blobs', 'blobCount', formatCount),
-          field('size', 'bytes', formatBytes),
-          field('own', 'uniqueBytes', formatBytes),
-          field('shared', 'sharedBytes', formatBytes),
-          field('deleted', 'deletedAt', formatTime),
+          field('blobs', 'blobCount', 'count'),
+          field('size', 'bytes', 'bytes'),
+          field('own', 'uniqueBytes', 'bytes'),
+          field('shared', 'sharedBytes', 'bytes'),
+          field('deleted', 'deletedAt', 'time'),
         ],
         none: 'There are no repositories.',
       }),

@@ -10,17 +10,7 @@ import {
 } from '../../input/references.ts'
 import { timeArgument } from '../../input/time-argument.ts'
 import type { Card, Line } from '../../output/answer.ts'
-import {
-  type Field,
-  field,
-  formatBytes,
-  formatCount,
-  formatRelativeTime,
-  formatShortDigest,
-  formatTags,
-  formatTime,
-  formatYes,
-} from '../../output/format.ts'
+import { type Field, field, formatBytes, formatRelativeTime } from '../../output/format.ts'
 import { type AdminClient, apiPath, withQuery } from '../../remote/admin-client.ts'
 import { change, readToDestroy } from '../../remote/requests.ts'
 import type { Call, Noun } from '../../verb.ts'
@@ -29,22 +19,22 @@ import { pullersOf, pullsOf } from './pulls.ts'
 
 /** Columns of a list of tags. */
 export const TAG_COLUMNS: readonly Field[] = [
-  field('tag', 'name', formatTags),
-  field('digest', 'digest', formatShortDigest),
+  field('tag', 'name', 'tags'),
+  field('digest', 'digest', 'short digest'),
   field('kind', 'kind'),
-  field('updated', 'updatedAt', formatTime),
-  field('pulled', 'lastPulledAt', formatTime),
-  field('expires', 'expiresAt', formatTime),
+  field('updated', 'updatedAt', 'time'),
+  field('pulled', 'lastPulledAt', 'time'),
+  field('expires', 'expiresAt', 'time'),
 ]
 
 /** Columns of a history of tags. */
 export const HISTORY_COLUMNS: readonly Field[] = [
-  field('time', 'at', formatTime),
-  field('tag', 'tag', formatTags),
+  field('time', 'at', 'time'),
+  field('tag', 'tag', 'tags'),
   field('change', 'type'),
-  field('to', 'digest', formatShortDigest),
-  field('from', 'previousDigest', formatShortDigest),
-  field('restorable', 'restorable', formatYes),
+  field('to', 'digest', 'short digest'),
+  field('from', 'previousDigest', 'short digest'),
+  field('restorable', 'restorable', 'yes'),
   field('account', 'account'),
   field('reason', 'reason'),
 ]
@@ -55,11 +45,11 @@ const TAG_LINES: readonly Field[] = [
   field('Kind', 'kind'),
   field('Media type', 'mediaType'),
   field('Artifact type', 'artifactType'),
-  field('Updated', 'updatedAt', formatRelativeTime),
-  field('Pushed', 'pushedAt', formatRelativeTime),
-  field('Pulls', 'pullCount', formatCount),
-  field('Last pulled', 'lastPulledAt', formatRelativeTime),
-  field('Expires', 'expiresAt', formatRelativeTime),
+  field('Updated', 'updatedAt', 'local time'),
+  field('Pushed', 'pushedAt', 'local time'),
+  field('Pulls', 'pullCount', 'count'),
+  field('Last pulled', 'lastPulledAt', 'local time'),
+  field('Expires', 'expiresAt', 'local time'),
 ]
 
 /** One tag: `app:1.0`, or the repository and the tag as two words. */

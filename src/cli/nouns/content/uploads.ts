@@ -1,4 +1,4 @@
-import { field, formatBytes, formatTime } from '../../output/format.ts'
+import { field } from '../../output/format.ts'
 import { apiPath } from '../../remote/admin-client.ts'
 import { change, lists } from '../../remote/requests.ts'
 import type { Noun } from '../../verb.ts'
@@ -14,9 +14,9 @@ export const uploads: Noun = {
       [
         field('id', 'id'),
         field('repository', 'repository'),
-        field('size', 'bytes', formatBytes),
-        field('started', 'startedAt', formatTime),
-        field('changed', 'updatedAt', formatTime),
+        field('size', 'bytes', 'bytes'),
+        field('started', 'startedAt', 'time'),
+        field('changed', 'updatedAt', 'time'),
       ],
     ),
     cancel: {
