@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { networkOf } from '../domain/access/client-network.ts'
-import { registryError } from '../oci/error.ts'
+import { tooManyRequests } from '../oci/error.ts'
 import { hashSecret } from './secrets.ts'
 
 /** How many wrong passwords an account or an address may try without waiting. Each further one doubles the wait. */
@@ -53,9 +53,7 @@ export class Attempts {
       isKnownAddress ? 0 : this.secondsLeft(this.addresses, network),
     )
     if (seconds > 0) {
-      throw registryError('TOOMANYREQUESTS', `too many wrong passwords: try again in ${seconds} seconds`, {
-        headers: { 'retry-after': String(seconds) },
-      })
+      throw tooManyRequests(`too many wrong passwords: try again in ${seconds} seconds`, seconds)
     }
     const takeFromAccount = this.add(this.accounts, key, FREE_FOR_ACCOUNT)
     const takeFromAddress = isKnownAddress ? () => {} : this.add(this.addresses, network, FREE_FOR_ADDRESS)

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os'
 import PQueue from 'p-queue'
-import { registryError } from '../oci/error.ts'
+import { registryError, tooManyRequests } from '../oci/error.ts'
 
 /** The cost of one argon2id hash: 19 MiB and 2 iterations (OWASP). */
 const ARGON2 = { algorithm: 'argon2id', memoryCost: 19_456, timeCost: 2 } as const
@@ -109,7 +109,5 @@ function kindOf(hash: string): string {
 }
 
 function tooMany(what: string) {
-  return registryError('TOOMANYREQUESTS', `too many ${what} at once: try again in a moment`, {
-    headers: { 'retry-after': '2' },
-  })
+  return tooManyRequests(`too many ${what} at once: try again in a moment`, 2)
 }

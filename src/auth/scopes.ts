@@ -1,5 +1,5 @@
 import type { Access, Action, Identity } from '../domain/access/access.ts'
-import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
+import { tryParseRepositoryName } from '../oci/reference.ts'
 import type { TokenAccess } from './signed-tokens.ts'
 
 /** How many scopes one token request may have. */
@@ -17,7 +17,7 @@ export function grantScopes(access: Access, identity: Identity, scopes: string[]
     const [, type = '', name = '', actions = ''] =
       /^([a-z]+)(?:\([a-z]*\))?:(.+):([a-z*,]*)$/.exec(scope) ?? []
     if (type === 'registry' && name === 'catalog') return [{ type, name, actions: ['*'] }]
-    const repository = type === 'repository' ? tryParseName(name) : undefined
+    const repository = type === 'repository' ? tryParseRepositoryName(name) : undefined
     if (repository === undefined) return []
     const wanted = new Set(actions.split(','))
     const granted = ACTIONS.filter(
@@ -25,12 +25,4 @@ export function grantScopes(access: Access, identity: Identity, scopes: string[]
     )
     return [{ type, name: repository, actions: granted }]
   })
-}
-
-function tryParseName(text: string): RepositoryName | undefined {
-  try {
-    return parseRepositoryName(text)
-  } catch {
-    return undefined
-  }
 }

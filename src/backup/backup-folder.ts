@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { tryLock } from '../metadata/lock.ts'
+import { parseLeniently } from '../oci/lenient-json.ts'
 
 /*
  * A backup folder has one copy of each blob, and a folder for each snapshot:
@@ -116,19 +117,11 @@ export async function newestSnapshot(target: string): Promise<NamedSnapshot | un
 export async function readSnapshot(target: string, name: string): Promise<NamedSnapshot> {
   const folder = join(snapshotsFolder(target), name)
   const path = join(folder, DESCRIPTION)
-  const info = parse(await readFile(path, 'utf8'))
+  const info = parseLeniently(await readFile(path, 'utf8'))
   if (Value.Check(snapshotModel, info)) return { name, folder, info }
   throw new Error(
     `${path} has a format that this cay does not know: use the version that made it, or a newer one`,
   )
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 /** Describes a snapshot for `backup.json`. */

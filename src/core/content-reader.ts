@@ -4,7 +4,7 @@ import { type ConversionName, convertImage, type Refusal } from '../docker/conve
 import type { ManifestPush } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import { digestsAfter } from '../oci/digests-after.ts'
-import { type ErrorEntry, RegistryError, registryError } from '../oci/error.ts'
+import { type ErrorEntry, RegistryError, tooManyRequests } from '../oci/error.ts'
 import { usedAnnotations } from '../oci/labels.ts'
 import { type ImageBrief, imageBrief, type ManifestBrief, manifestBrief } from '../oci/manifest-brief.ts'
 import { WorkerClient } from '../worker-client.ts'
@@ -233,8 +233,5 @@ export function answerTo(question: ReadingQuestion): unknown {
 }
 
 function busy() {
-  return registryError('TOOMANYREQUESTS', 'too many large manifests are being read: try again in a second', {
-    status: 503,
-    headers: { 'retry-after': '1' },
-  })
+  return tooManyRequests('too many large manifests are being read: try again in a second', 1, 503)
 }

@@ -1,5 +1,5 @@
 import { turn } from '../metadata/writer/turn.ts'
-import { registryError } from '../oci/error.ts'
+import { type RegistryError, registryError } from '../oci/error.ts'
 
 /** How many entries a page has by default. */
 export const PAGE_DEFAULT = 50
@@ -63,5 +63,10 @@ export function parseCursor(text: string | undefined, ...beginning: number[]): n
   if (text === undefined || text === '') return beginning
   const numbers = text.split('.').map((one) => (/^\d{1,16}$/.test(one) ? Number(one) : Number.NaN))
   if (numbers.length === beginning.length && numbers.every(Number.isSafeInteger)) return numbers
-  throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
+  throw invalidCursor()
+}
+
+/** Returns the error for a cursor that is not of this list. */
+export function invalidCursor(): RegistryError {
+  return registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
 }

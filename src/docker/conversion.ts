@@ -1,7 +1,15 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
 import { isNestedDeep, JSON_LEVELS_MAX } from '../oci/json-depth.ts'
-import { isTime, type Json, objectOf, parseLeniently, stringOf, stringsOf } from '../oci/lenient-json.ts'
+import {
+  isObject,
+  isTime,
+  type Json,
+  objectOf,
+  parseLeniently,
+  stringOf,
+  stringsOf,
+} from '../oci/lenient-json.ts'
 import type { ManifestParts } from '../oci/manifest-parts.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
@@ -195,8 +203,4 @@ function leafOf(image: Json, step: Step, id: string, parent: string): Json {
     parent: parent || undefined,
     throwaway: step.isEmpty || undefined,
   }
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }

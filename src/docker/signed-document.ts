@@ -1,4 +1,5 @@
 import { type RegistryError, registryError } from '../oci/error.ts'
+import { isObject } from '../oci/lenient-json.ts'
 import { isSignedBy, readHeader, type SigningKey, signBytes } from './signing-key.ts'
 
 /**
@@ -149,10 +150,6 @@ function utf8(bytes: Uint8Array): string {
 
 function isBase64Url(value: unknown): value is string {
   return typeof value === 'string' && BASE64URL.test(value)
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function invalidFormat(cause?: unknown): RegistryError {

@@ -1,7 +1,7 @@
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { lowerPriority } from '../low-priority.ts'
 import { damageOfFile } from '../metadata/database-damage.ts'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import { type FileFailure, toFileFailure } from '../storage/file-failure.ts'
 import type { Answer, Asked } from '../worker-client.ts'
 import type { HashQuestion, ThreadQuestion } from './content-verifier.ts'
@@ -53,7 +53,7 @@ function isPayloadGood(bytes: Uint8Array, digest: Digest): boolean {
 }
 
 function isHashOf(digest: Digest, bytes: Uint8Array): boolean {
-  return new Bun.CryptoHasher(algorithmOf(digest)).update(bytes).digest('hex') === hexOf(digest)
+  return digestOf(bytes, algorithmOf(digest)) === digest
 }
 
 function answering(): (question: Asked<ThreadQuestion>) => Promise<void> {

@@ -1,3 +1,4 @@
+import { type Json, objectOf, objectsOf, stringOf } from './lenient-json.ts'
 import { isImageConfig, isIndex } from './media-type.ts'
 
 /** The properties that distinguish kinds of artifacts. They never decide whether a manifest is accepted. */
@@ -210,18 +211,4 @@ function isLike(pattern: string, value: string): boolean {
 /** Attestations have the platform unknown/unknown. */
 function platformOf({ os, architecture }: Json): string[] {
   return stringOf(os) === undefined || os === 'unknown' ? [] : [`${os}/${architecture}`]
-}
-
-type Json = Record<string, unknown>
-
-function objectOf(value: unknown): Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {}
-}
-
-function objectsOf(value: unknown): Json[] {
-  return Array.isArray(value) ? value.map(objectOf) : []
-}
-
-function stringOf(value: unknown): string | undefined {
-  return typeof value === 'string' && value !== '' ? value : undefined
 }

@@ -95,6 +95,11 @@ export function digestFromBytes(bytes: Uint8Array): Digest {
   return digestFromHex(bytes.length === 32 ? 'sha256' : 'sha512', hex)
 }
 
+/** Hashes bytes. */
+export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
+}
+
 /** Makes a digest from a computed hash. */
 export function digestFromHex(algorithm: DigestAlgorithm, hex: string): Digest {
   return `${algorithm}:${hex}` as Digest

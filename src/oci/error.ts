@@ -73,6 +73,15 @@ export function registryError(code: ErrorCode, message?: string, options: ErrorO
   return new RegistryError([entry], options)
 }
 
+/** Returns TOOMANYREQUESTS. A status of 503 says that the server is busy, whoever asks. */
+export function tooManyRequests(
+  message: string,
+  retrySeconds: number,
+  status: 429 | 503 = 429,
+): RegistryError {
+  return registryError('TOOMANYREQUESTS', message, { status, headers: { 'retry-after': `${retrySeconds}` } })
+}
+
 /** Returns the error for a full disk. The request failed; stored content is intact. */
 export function diskFull(cause: unknown): RegistryError {
   return registryError('INTERNAL', "the registry's disk is full: free some space and try again", {

@@ -13,8 +13,13 @@ export function parseLeniently(bytes: Uint8Array | string): Json {
   }
 }
 
+/** Reports whether a value is a JSON object. */
+export function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
 export function objectOf(value: unknown): Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Json) : {}
+  return isObject(value) ? value : {}
 }
 
 export function objectsOf(value: unknown): Json[] {

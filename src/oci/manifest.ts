@@ -1,6 +1,7 @@
 import { type Digest, tryParseDigest } from './digest.ts'
 import { type RegistryError, registryError } from './error.ts'
 import { hasMoreItems } from './json-depth.ts'
+import { isObject } from './lenient-json.ts'
 import { isMediaType, isNonDistributable, MEDIA_TYPE } from './media-type.ts'
 
 /** What cay reads of a manifest. The bytes are stored and served unchanged. */
@@ -191,10 +192,6 @@ function descriptor(value: unknown, at: string): Descriptor {
   const parsed = typeof digest === 'string' ? tryParseDigest(digest) : undefined
   if (parsed === undefined) throw invalid(`${at}.digest ${shown(digest)} is not a sha256 or sha512 digest`)
   return { mediaType, digest: parsed, size }
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function shown(value: unknown): string {

@@ -39,6 +39,15 @@ export function parseRepositoryName(text: string): RepositoryName {
   return text as RepositoryName
 }
 
+/** Like parseRepositoryName, but returns undefined instead of throwing. */
+export function tryParseRepositoryName(text: string): RepositoryName | undefined {
+  try {
+    return parseRepositoryName(text)
+  } catch {
+    return undefined
+  }
+}
+
 /** Parses a tag. Throws MANIFEST_INVALID, because the specification has no code for tags. */
 export function parseTag(text: string): Tag {
   const tag = tryParseTag(text)

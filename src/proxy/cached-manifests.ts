@@ -2,7 +2,7 @@ import { SYSTEM, type Write } from '../domain/access/caller.ts'
 import type { Condition } from '../domain/access/condition.ts'
 import type { Manifests, StoredManifest } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { algorithmOf, type Digest, digestFromHex } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
@@ -214,9 +214,9 @@ export class CachedManifests implements Manifests {
     const reading = readManifest(repository, reference, fetched)
     const { manifest: parsed, payload } = await orBlame(upstream, reading)
     const { annotations: _, ...manifest } = parsed
-    const sha256 = digestOf('sha256', payload)
+    const sha256 = digestOf(payload)
     const expected = reference.digest ?? fetched.digest ?? sha256
-    const actual = expected === sha256 ? sha256 : digestOf(algorithmOf(expected), payload)
+    const actual = expected === sha256 ? sha256 : digestOf(payload, algorithmOf(expected))
     if (actual !== expected) {
       throw new UpstreamError('wrong', `${upstream.name} sends ${actual} for ${expected}`)
     }
@@ -260,8 +260,4 @@ async function orBlame<T>(upstream: Upstream, reading: Promise<T>): Promise<T> {
       `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`,
     )
   }
-}
-
-function digestOf(algorithm: 'sha256' | 'sha512', bytes: Uint8Array): Digest {
-  return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
 }

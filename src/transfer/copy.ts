@@ -1,5 +1,5 @@
 import PQueue from 'p-queue'
-import { type Digest, digestFromHex, tryParseDigest } from '../oci/digest.ts'
+import { type Digest, digestOf, tryParseDigest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import { formatReference, parseReference, parseRepositoryName } from '../oci/reference.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
@@ -135,7 +135,7 @@ class ImageCopy {
     const { repository, reference } = this.listed
     const document = await this.options.source.manifest(repository, reference)
     if (document === undefined) throw new TransferError('the source has no such manifest')
-    const digest = tryParseDigest(reference) ?? sha256Of(document.bytes)
+    const digest = tryParseDigest(reference) ?? digestOf(document.bytes)
     const before = await this.options.target.digestOf(this.name, reference)
     const isNew = before !== digest
     await this.visit({ digest, reference: isNew ? reference : undefined, document }, 0)
@@ -215,8 +215,4 @@ interface Visit {
   /** Returns the digest to store it under; undefined if the target has it. */
   reference: string | undefined
   document: Document
-}
-
-function sha256Of(bytes: Uint8Array): Digest {
-  return digestFromHex('sha256', new Bun.CryptoHasher('sha256').update(bytes).digest('hex'))
 }

@@ -2,7 +2,7 @@ import { existsSync, realpathSync } from 'node:fs'
 import { join, sep } from 'node:path'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { type Digest, tryParseDigest } from '../oci/digest.ts'
+import { type Digest, digestOf, tryParseDigest } from '../oci/digest.ts'
 import { openBlob, readBounded, readJson } from './manifest-file.ts'
 import { repositoryIn, tagIn } from './oci-layout.ts'
 import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
@@ -93,8 +93,8 @@ async function readImage(
   if (!Value.Check(configModel, document)) throw new TransferError(`${Config} is not the config of an image`)
   const ids = document.rootfs.diff_ids.map((id) => tryParseDigest(id))
   if (ids.length !== Layers.length) throw new TransferError(`${Config} does not name the layers of its image`)
-  const configDigest = `sha256:${new Bun.CryptoHasher('sha256').update(config).digest('hex')}`
-  const files = new Map([[configDigest, inside(folder, Config)]])
+  const configDigest = digestOf(config)
+  const files = new Map<string, string>([[configDigest, inside(folder, Config)]])
   const layers = ids.map((digest, at) => {
     if (digest === undefined) throw new TransferError(`${Config} has a malformed layer digest`)
     const file = inside(folder, Layers[at] ?? '')

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import { type Document, TransferError } from './source.ts'
 
@@ -19,9 +19,7 @@ export async function readManifest(path: string, digest: Digest): Promise<Docume
   const mediaType = mediaTypeOf(bytes)
   // The digest of a signed manifest of Docker schema 1 is that of its content without the signatures.
   const isSigned = mediaType.endsWith('+prettyjws')
-  const algorithm = algorithmOf(digest)
-  if (isSigned || new Bun.CryptoHasher(algorithm).update(bytes).digest('hex') === hexOf(digest))
-    return { bytes, mediaType }
+  if (isSigned || digestOf(bytes, algorithmOf(digest)) === digest) return { bytes, mediaType }
   throw new TransferError(`the bytes of ${digest} are damaged`)
 }
 

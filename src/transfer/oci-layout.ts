@@ -3,7 +3,7 @@ import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
-import { algorithmOf, type Digest, digestFromHex, hexOf, tryParseDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, hexOf, tryParseDigest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest-parts.ts'
 import { BUNDLE_FILE, type Bundle, emptyBundle, readBundle, requireEarlier } from './bundle.ts'
 import type { TransferTarget } from './copy.ts'
@@ -173,7 +173,7 @@ export class OciLayoutTarget implements TransferTarget {
   }
 
   async putManifest(repository: string, reference: string, { bytes, mediaType }: Document): Promise<void> {
-    const digest = tryParseDigest(reference) ?? sha256Of(bytes)
+    const digest = tryParseDigest(reference) ?? digestOf(bytes)
     await this.write(digest, new Blob([bytes]).stream())
     const isTag = tryParseDigest(reference) === undefined
     // Referrers are not reached from a tag, so the index lists them.
@@ -206,10 +206,6 @@ async function readIndex(folder: string): Promise<Entry[]> {
 
 function fileOf(folder: string, digest: Digest): string {
   return join(folder, 'blobs', algorithmOf(digest), hexOf(digest))
-}
-
-function sha256Of(bytes: Uint8Array): Digest {
-  return digestFromHex('sha256', new Bun.CryptoHasher('sha256').update(bytes).digest('hex'))
 }
 
 /** Returns the repository of `docker.io/library/app:1` or `team/app@sha256:...`, without a host; empty for a tag alone. */

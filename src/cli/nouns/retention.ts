@@ -1,3 +1,4 @@
+import { kebab } from '../../config/settings.ts'
 import { CommandError, EXIT } from '../failure.ts'
 import { type Field, field } from '../output/format.ts'
 import { type AdminClient, apiPath, withQuery } from '../remote/admin-client.ts'
@@ -160,6 +161,5 @@ function givenOf(options: Readonly<Record<string, string>>): Record<string, unkn
 
 function wholeNumber(name: string, text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text)
-  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
-  throw new CommandError(`--${option} is "${text}": expected a whole number or "none"`, EXIT.usage)
+  throw new CommandError(`--${kebab(name)} is "${text}": expected a whole number or "none"`, EXIT.usage)
 }

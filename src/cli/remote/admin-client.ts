@@ -1,3 +1,4 @@
+import { parseLeniently, stringOf } from '../../oci/lenient-json.ts'
 import { CommandError, EXIT, type ExitCode } from '../failure.ts'
 
 /** A client of the admin API; `openClient` decides of which server. */
@@ -107,11 +108,6 @@ const PAGE_MAX = 500
 /** The condition that nothing exists yet; without it a PUT changes what exists. */
 export const ONLY_NEW: RequestOptions = { headers: { 'if-none-match': '*' } }
 
-/** The body of a refusal: a problem (RFC 9457). */
-interface Refusal {
-  detail?: string
-}
-
 async function refusal(response: Response, signInHint: string | undefined): Promise<CommandError> {
   const { status } = response
   if (status >= 300 && status < 400) {
@@ -120,18 +116,11 @@ async function refusal(response: Response, signInHint: string | undefined): Prom
     )
   }
   const text = await response.text()
-  const said = parse(text).detail ?? `the server responded with ${status}`
+  // A problem (RFC 9457).
+  const said = stringOf(parseLeniently(text).detail) ?? `the server responded with ${status}`
   if (status === 401 && signInHint !== undefined)
     return new CommandError(`${said}; ${signInHint}`, EXIT.denied)
   return new CommandError(said, exitOf(status))
-}
-
-function parse(text: string): Refusal {
-  try {
-    return (JSON.parse(text) as Refusal | null) ?? {}
-  } catch {
-    return {}
-  }
 }
 
 function exitOf(status: number): ExitCode {

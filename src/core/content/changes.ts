@@ -1,6 +1,6 @@
 import type { EventRow } from '../../metadata/outbox.ts'
 import { turn } from '../../metadata/writer/turn.ts'
-import { registryError } from '../../oci/error.ts'
+import { tooManyRequests } from '../../oci/error.ts'
 import type { Job } from '../jobs/jobs.ts'
 
 /** The maximum number of watchers, in total and per client. Further ones are refused with TOOMANYREQUESTS. */
@@ -72,13 +72,7 @@ export class Changes {
   watch(client: string, wake: () => void, after?: number): ChangeWatch {
     const own = this.watchers.values().filter((watcher) => watcher.client === client)
     if (this.watchers.size >= WATCHERS_MAX || [...own].length >= WATCHERS_OF_CLIENT_MAX) {
-      throw registryError(
-        'TOOMANYREQUESTS',
-        'too many clients are watching changes: list the events instead',
-        {
-          headers: { 'retry-after': '10' },
-        },
-      )
+      throw tooManyRequests('too many clients are watching changes: list the events instead', 10)
     }
     const watcher = { client, wake }
     this.watchers.add(watcher)

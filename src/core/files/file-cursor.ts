@@ -1,4 +1,4 @@
-import { registryError } from '../../oci/error.ts'
+import { invalidCursor } from '../page.ts'
 
 /** Where a list of files continues. A directory uses only the name, and a list of changes only `dir`, a number. */
 export interface Position {
@@ -18,7 +18,6 @@ export function cursorOf({ layer, dir, name }: Position): string {
 export function positionOf(cursor: string | undefined): Position {
   if (cursor === undefined || cursor === '') return BEGINNING
   const [, layer, dir, name] = /^(\d{1,9})\.(\d{1,9})\.([\w-]*)$/.exec(cursor) ?? []
-  if (name === undefined)
-    throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
+  if (name === undefined) throw invalidCursor()
   return { layer: Number(layer), dir: Number(dir), name: Buffer.from(name, 'base64url').toString() }
 }

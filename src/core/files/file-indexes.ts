@@ -5,7 +5,7 @@ import type { FileReader } from '../../files/file-reader.ts'
 import { changesName } from '../../files/index-name.ts'
 import type { LayerContent } from '../../files/layer-bytes.ts'
 import type { Digest } from '../../oci/digest.ts'
-import { registryError } from '../../oci/error.ts'
+import { registryError, tooManyRequests } from '../../oci/error.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import { fileProblem } from './file-problem.ts'
 
@@ -200,12 +200,5 @@ function unreadable(digest: string, reason: string) {
 }
 
 function busy() {
-  return registryError(
-    'TOOMANYREQUESTS',
-    'too many layers are waiting to be indexed: try again in a minute',
-    {
-      status: 503,
-      headers: { 'retry-after': '60' },
-    },
-  )
+  return tooManyRequests('too many layers are waiting to be indexed: try again in a minute', 60, 503)
 }

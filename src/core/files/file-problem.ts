@@ -1,5 +1,5 @@
 import { FileError } from '../../files/file-question.ts'
-import { registryError } from '../../oci/error.ts'
+import { registryError, tooManyRequests } from '../../oci/error.ts'
 
 /** Turns a failure of the thread that reads files into what a client sees; other errors stay as they are. */
 export function fileProblem(error: unknown): Error {
@@ -24,8 +24,5 @@ export function fileProblem(error: unknown): Error {
 }
 
 function later(message: string): Error {
-  return registryError('TOOMANYREQUESTS', `${message}: try again later`, {
-    status: 503,
-    headers: { 'retry-after': '10' },
-  })
+  return tooManyRequests(`${message}: try again later`, 10, 503)
 }

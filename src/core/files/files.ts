@@ -11,7 +11,7 @@ import {
 } from '../../files/file-question.ts'
 import type { LayerContent } from '../../files/layer-bytes.ts'
 import type { Digest } from '../../oci/digest.ts'
-import { registryError } from '../../oci/error.ts'
+import { registryError, tooManyRequests } from '../../oci/error.ts'
 import type { Reference, RepositoryName } from '../../oci/reference.ts'
 import type { Descriptions } from '../content/description.ts'
 import { PAGE_DEFAULT, type PageQuery } from '../page.ts'
@@ -177,10 +177,7 @@ async function readPage(
 }
 
 function notIndexed() {
-  return registryError('TOOMANYREQUESTS', 'the layers are being indexed: try again in a few seconds', {
-    status: 503,
-    headers: { 'retry-after': '3' },
-  })
+  return tooManyRequests('the layers are being indexed: try again in a few seconds', 3, 503)
 }
 
 function sourceFor(browsed: Browsed, layers: readonly FileLayer[]): FileSource {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import { type Caller, SYSTEM, type Write } from '../../domain/access/caller.ts'
-import { RegistryError, registryError } from '../../oci/error.ts'
+import { RegistryError, registryError, tooManyRequests } from '../../oci/error.ts'
 import { JOB_KINDS, type JobKind, type StartableKind } from './job-kinds.ts'
 
 /** How many finished jobs are remembered. */
@@ -210,9 +210,7 @@ export class Jobs {
     const running = this.running.get(id)
     if (running === undefined) return () => {}
     if (this.watching >= WATCHERS_MAX) {
-      throw registryError('TOOMANYREQUESTS', 'too many clients are watching jobs: poll the job instead', {
-        headers: { 'retry-after': '5' },
-      })
+      throw tooManyRequests('too many clients are watching jobs: poll the job instead', 5)
     }
     this.watching++
     running.watchers.add(watcher)

@@ -5,8 +5,8 @@ import { signDocument } from '../../docker/signed-document.ts'
 import type { SigningKey } from '../../docker/signing-key.ts'
 import type { Registry, StoredManifest } from '../../domain/registry.ts'
 import type { ConversionSource } from '../../metadata/content/manifests/conversions.ts'
-import { type Digest, digestFromHex } from '../../oci/digest.ts'
-import { RegistryError, registryError } from '../../oci/error.ts'
+import { type Digest, digestOf } from '../../oci/digest.ts'
+import { RegistryError, tooManyRequests } from '../../oci/error.ts'
 import { readParts } from '../../oci/manifest-parts.ts'
 import { isIndex } from '../../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
@@ -151,8 +151,7 @@ export class Conversions {
     const read = await this.read(repository, tag, image)
     if ('refusal' in read) return read
     const { payload, hasEmptyLayer } = read
-    const hash = new Bun.CryptoHasher('sha256').update(payload).digest('hex')
-    const digest = digestFromHex('sha256', hash)
+    const digest = digestOf(payload)
     const made = { digest, payload, signed: await this.sign(payload), hasEmptyLayer }
     const known = await this.store.find(repository, digest)
     if (known?.manifest !== image.digest) {
@@ -194,5 +193,5 @@ export class Conversions {
 
 function tooMany(): RegistryError {
   const message = 'too many images are being converted to Docker schema 1: try again in a second'
-  return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+  return tooManyRequests(message, 1)
 }

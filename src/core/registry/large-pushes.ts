@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import { registryError } from '../../oci/error.ts'
+import { tooManyRequests } from '../../oci/error.ts'
 
 /** A manifest with more references is large: the writer's thread writes them all in one transaction. */
 const REFERENCES_MAX = 500
@@ -147,9 +147,9 @@ function keyOf(account: Account): string {
 }
 
 function busy() {
-  return registryError(
-    'TOOMANYREQUESTS',
+  return tooManyRequests(
     `too many manifests with more than ${REFERENCES_MAX} references are being changed: try again soon`,
-    { status: 503, headers: { 'retry-after': '5' } },
+    5,
+    503,
   )
 }

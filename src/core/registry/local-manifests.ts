@@ -1,5 +1,5 @@
 import type { BeforeLarge, Manifests } from '../../domain/registry.ts'
-import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
 import { expiresAfterSeconds, searchableLabels } from '../../oci/labels.ts'
 import type { ManifestReference } from '../../oci/manifest.ts'
@@ -42,7 +42,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, readLabe
       const { manifest: parsed, payload } = await reader.readPushed(push, schema1)
       checkAllowed(repository, parsed)
       const { annotations: _, ...manifest } = parsed
-      const sha256 = digestOf('sha256', payload)
+      const sha256 = digestOf(payload)
       const size = bytes.length
       const digest = reference.digest ?? sha256
       verifyDigest(digest, sha256, payload)
@@ -110,13 +110,9 @@ function manifestReader(
   }
 }
 
-function digestOf(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
-  return digestFromHex(algorithm, new Bun.CryptoHasher(algorithm).update(bytes).digest('hex'))
-}
-
 function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
   const algorithm = algorithmOf(digest)
-  const actual = algorithm === 'sha256' ? sha256 : digestOf(algorithm, bytes)
+  const actual = algorithm === 'sha256' ? sha256 : digestOf(bytes, algorithm)
   if (actual === digest) return
   throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
 }

@@ -7,9 +7,8 @@ import type { NamedRow } from '../../metadata/content/repositories/repositories.
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { TestedTag } from '../../metadata/retention/reads.ts'
 import type { Expired } from '../../metadata/retention/retention.ts'
-import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
-import { type ListPage, PAGE_DEFAULT, type PageQuery } from '../page.ts'
+import { invalidCursor, type ListPage, PAGE_DEFAULT, type PageQuery } from '../page.ts'
 import { unknownRepository } from '../unknown.ts'
 import { type Policies, retentionPolicies } from './policies.ts'
 
@@ -203,7 +202,7 @@ function parseTestCursor(text: string | undefined) {
   if (text === undefined || text === '') return undefined
   const [, at, repository = '', tag = ''] = /^(\d{1,15})\.([^:]+):(.+)$/.exec(text) ?? []
   if (at !== undefined) return { at: Number(at), repository, tag }
-  throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
+  throw invalidCursor()
 }
 
 /** Returns only the settings. */

@@ -3,7 +3,7 @@ import type { UploadState, Uploads } from '../../domain/registry.ts'
 import { type DigestAlgorithm, parseDigest, tryParseAlgorithm } from '../../oci/digest.ts'
 import { RegistryError, registryError } from '../../oci/error.ts'
 import { formatUploadRange, parseContentRange } from '../../oci/range.ts'
-import { parseRepositoryName, type RepositoryName } from '../../oci/reference.ts'
+import { type RepositoryName, tryParseRepositoryName } from '../../oci/reference.ts'
 import type { Exchange } from './exchange.ts'
 
 /** end-4 and end-11: starts an upload, or pushes or mounts a blob in one request. */
@@ -14,7 +14,7 @@ export async function postUpload(exchange: Exchange<'uploads'>): Promise<Respons
   if (mount !== null) {
     const digest = parseDigest(mount)
     const from = query.get('from')
-    const source = from === null ? undefined : tryParseName(from)
+    const source = from === null ? undefined : tryParseRepositoryName(from)
     const isMounted =
       (from === null || source !== undefined) &&
       (await registry.blobs.mount(caller(), identity, { repository, digest, from: source }))
@@ -166,12 +166,4 @@ function algorithmOf(query: URLSearchParams): DigestAlgorithm {
     'DIGEST_INVALID',
     `unsupported digest algorithm ${JSON.stringify(name)}: use sha256 or sha512`,
   )
-}
-
-function tryParseName(text: string): RepositoryName | undefined {
-  try {
-    return parseRepositoryName(text)
-  } catch {
-    return undefined
-  }
 }

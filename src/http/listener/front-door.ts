@@ -1,4 +1,4 @@
-import { registryError } from '../../oci/error.ts'
+import { registryError, tooManyRequests } from '../../oci/error.ts'
 import { answerFor } from '../problem/errors.ts'
 import { isHost } from '../request/host.ts'
 import type { AllowedHosts } from './allowed-hosts.ts'
@@ -116,7 +116,7 @@ export class FrontDoor {
     const client = arrival.client()
     if (client === undefined || (this.counts.get(client) ?? 0) < max) return undefined
     const message = `${client} has ${max} requests in flight already: wait until some have ended`
-    return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+    return tooManyRequests(message, 1)
   }
 
   private count(client: string | undefined, change: number): void {

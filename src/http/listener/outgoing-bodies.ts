@@ -1,4 +1,4 @@
-import { type RegistryError, registryError } from '../../oci/error.ts'
+import { type RegistryError, tooManyRequests } from '../../oci/error.ts'
 import type { Arrival } from './arrival.ts'
 
 const MiB = 1024 * 1024
@@ -151,14 +151,11 @@ interface Held {
 
 function tooMuch(client: string, count: number): RegistryError {
   const message = `${count} responses are being sent to ${client} already: read some of them first`
-  return registryError('TOOMANYREQUESTS', message, { headers: { 'retry-after': '1' } })
+  return tooManyRequests(message, 1)
 }
 
 function tooMuchInTotal(): RegistryError {
-  return registryError('TOOMANYREQUESTS', 'too many large responses are being sent: try again soon', {
-    status: 503,
-    headers: { 'retry-after': '5' },
-  })
+  return tooManyRequests('too many large responses are being sent: try again soon', 5, 503)
 }
 
 function mayBeLarge(request: Request): boolean {

@@ -1,4 +1,4 @@
-import { registryError } from '../../oci/error.ts'
+import { tooManyRequests } from '../../oci/error.ts'
 
 /** How many bodies may wait for memory at once. */
 const WAITING_MAX = 1000
@@ -134,8 +134,5 @@ export class MemoryBudget {
 }
 
 function busy() {
-  return registryError('TOOMANYREQUESTS', 'too many requests wait for memory: try again soon', {
-    status: 503,
-    headers: { 'retry-after': '5' },
-  })
+  return tooManyRequests('too many requests wait for memory: try again soon', 5, 503)
 }

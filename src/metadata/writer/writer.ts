@@ -1,4 +1,4 @@
-import { type ErrorEntry, RegistryError, registryError } from '../../oci/error.ts'
+import { type ErrorEntry, RegistryError, tooManyRequests } from '../../oci/error.ts'
 import { WorkerClient } from '../../worker-client.ts'
 import type { Parts, Stale, StaleParts } from '../stale.ts'
 import type { OperationName, Operations } from './operations.ts'
@@ -127,7 +127,5 @@ function tellStale(answers: readonly { value?: unknown }[], onStale: OnStale): v
 }
 
 function tooMany(): RegistryError {
-  return registryError('TOOMANYREQUESTS', 'too many writes are waiting: try again in a second', {
-    headers: { 'retry-after': '1' },
-  })
+  return tooManyRequests('too many writes are waiting: try again in a second', 1)
 }

@@ -1,3 +1,4 @@
+import { isObject, type Json } from '../../oci/lenient-json.ts'
 /** A package that an SBOM lists. */
 export interface SbomPackage {
   name: string
@@ -24,7 +25,7 @@ export function readSbom(text: string): SbomPackage[] | undefined {
 function packagesOf(document: Json | undefined, depth: number): SbomPackage[] | undefined {
   if (document === undefined || depth > DEPTH_MAX) return undefined
   if (typeof document.payload === 'string') return packagesOf(parse(decode(document.payload)), depth + 1)
-  if (isRecord(document.predicate)) return packagesOf(document.predicate, depth + 1)
+  if (isObject(document.predicate)) return packagesOf(document.predicate, depth + 1)
   if (document.spdxVersion !== undefined) return packages(document.packages, fromSpdx)
   if (document.bomFormat === 'CycloneDX') return packages(document.components, fromCycloneDx)
   if (Array.isArray(document.artifacts)) return packages(document.artifacts, fromSyft)
@@ -34,8 +35,6 @@ function packagesOf(document: Json | undefined, depth: number): SbomPackage[] | 
 function packages(list: unknown, from: (entry: Json) => SbomPackage): SbomPackage[] {
   return Array.isArray(list) ? records(list.slice(0, PACKAGES_MAX)).map(from) : []
 }
-
-type Json = Record<string, unknown>
 
 function fromSpdx(entry: Json): SbomPackage {
   const references = records(entry.externalRefs)
@@ -51,7 +50,7 @@ function fromSpdx(entry: Json): SbomPackage {
 
 function fromCycloneDx(entry: Json): SbomPackage {
   const licenses = records(entry.licenses).map(({ license, expression }) =>
-    isRecord(license) ? textOf(license.id ?? license.name) : textOf(expression),
+    isObject(license) ? textOf(license.id ?? license.name) : textOf(expression),
   )
   return {
     name: [entry.group, entry.name]
@@ -69,7 +68,7 @@ function fromSyft(entry: Json): SbomPackage {
   return {
     name: textOf(entry.name),
     version: textOf(entry.version),
-    license: licenses.map((license) => textOf(isRecord(license) ? license.value : license)).join(', '),
+    license: licenses.map((license) => textOf(isObject(license) ? license.value : license)).join(', '),
     source: textOf(entry.purl),
   }
 }
@@ -77,7 +76,7 @@ function fromSyft(entry: Json): SbomPackage {
 function parse(text: string): Json | undefined {
   try {
     const document: unknown = JSON.parse(text)
-    return isRecord(document) ? document : undefined
+    return isObject(document) ? document : undefined
   } catch {
     return undefined
   }
@@ -96,11 +95,7 @@ function decode(base64: string): string {
 }
 
 function records(value: unknown): Json[] {
-  return Array.isArray(value) ? value.filter(isRecord) : []
-}
-
-function isRecord(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
+  return Array.isArray(value) ? value.filter(isObject) : []
 }
 
 function textOf(value: unknown): string {

@@ -1,5 +1,5 @@
 import { OffsetError, type UploadBody } from '../../domain/blob-body.ts'
-import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex } from '../../oci/digest.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex, digestOf } from '../../oci/digest.ts'
 import { isDiskFull, registryError } from '../../oci/error.ts'
 import { appendBody } from '../append.ts'
 import type { BlobPlace } from '../blob-place.ts'
@@ -195,7 +195,7 @@ export class UploadSession {
     const { path } = this.file
     const { size, hex, bytes, fd, isPublished } = await this.finish(algorithm, tail)
     this.fileSize = size
-    verify(digest, algorithm, hex, size)
+    verify(digest, digestFromHex(algorithm, hex), size)
     if (bytes) return { digest, size, bytes }
     const place = this.means.placeOf(digest)
     try {
@@ -214,14 +214,11 @@ function wrongLength(expected: number, actual: number): Error {
 }
 
 function verified(digest: Digest, bytes: Uint8Array): CommittedBlob {
-  const algorithm = algorithmOf(digest)
-  const hex = new Bun.CryptoHasher(algorithm).update(bytes).digest('hex')
-  verify(digest, algorithm, hex, bytes.length)
+  verify(digest, digestOf(bytes, algorithmOf(digest)), bytes.length)
   return { digest, size: bytes.length, bytes }
 }
 
-function verify(digest: Digest, algorithm: DigestAlgorithm, hex: string, size: number): void {
-  const actual = digestFromHex(algorithm, hex)
+function verify(digest: Digest, actual: Digest, size: number): void {
   if (actual === digest) return
   throw registryError('DIGEST_INVALID', `the content (${size} bytes) is ${actual}, not ${digest}`)
 }

@@ -1,3 +1,4 @@
+import { kebab } from '../../../config/settings.ts'
 import { parseBytes, parseDuration } from '../../../config/units.ts'
 import { CommandError, EXIT } from '../../failure.ts'
 import { readPasswords } from '../../input/password-input.ts'
@@ -98,9 +99,8 @@ export async function readSecrets(
 function numberOf(name: string, text: string, parse: (text: string) => number | undefined): number {
   const number = parse(text)
   if (number !== undefined && Number.isSafeInteger(number) && number >= 0) return number
-  const option = name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)
   throw new CommandError(
-    `--${option} is "${text}": expected a whole number, such as 60, 10m or 4MiB`,
+    `--${kebab(name)} is "${text}": expected a whole number, such as 60, 10m or 4MiB`,
     EXIT.usage,
   )
 }

@@ -3,7 +3,7 @@ import type { Metadata } from '../../../metadata/metadata.ts'
 import { registryError } from '../../../oci/error.ts'
 import type { Reference, RepositoryName, Tag } from '../../../oci/reference.ts'
 import type { ProxyCache } from '../../../proxy/proxy-cache.ts'
-import { type PageQuery, readPage } from '../../page.ts'
+import { invalidCursor, type PageQuery, readPage } from '../../page.ts'
 import { type CacheExplanation, explain, nameOf } from './explanation.ts'
 
 /** What is known of the cache at once. Sizes are in bytes. */
@@ -112,5 +112,5 @@ function parseTagCursor(text: string | undefined): { repositoryId: number; tag: 
   if (text === undefined || text === '') return { repositoryId: 0, tag: '' }
   const [, id, tag] = /^(\d{1,15})\/([\w.-]{1,128})$/.exec(text) ?? []
   if (id !== undefined && tag !== undefined) return { repositoryId: Number(id), tag }
-  throw registryError('REQUEST_INVALID', 'cursor: expected the nextCursor of a page of this list')
+  throw invalidCursor()
 }
