@@ -9,8 +9,8 @@ const schema = { ...content, ...accounts, ...cache, ...damage }
 
 export type Db = BunSQLiteDatabase<typeof schema> & {
   $client: Database
-  /** Its statements, prepared or not. */
-  statements: { text(): string }[]
+  /** Its statements, prepared or not, by a key. */
+  statements: Map<unknown, { text(): string }>
 }
 
 /** How long a statement waits for another process's lock, such as a backup's or a database shell's. */
@@ -80,5 +80,5 @@ function keepPlan(sql: string): string {
 function withStatements(client: Database): Db {
   const prepare = client.prepare.bind(client)
   client.prepare = ((sql: string, ...rest: []) => prepare(keepPlan(sql), ...rest)) as typeof client.prepare
-  return Object.assign(drizzle({ client, schema }), { statements: [] })
+  return Object.assign(drizzle({ client, schema }), { statements: new Map() })
 }

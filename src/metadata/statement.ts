@@ -20,7 +20,7 @@ type Values<K extends Kinds> = { [N in keyof K]: K[N] extends Kind<infer T> ? T 
 type Placeholders<K extends Kinds> = { [N in keyof K & string]: Placeholder<N> }
 
 /** A Drizzle statement that is not yet prepared, or SQL with the type of its rows. */
-type Query = Preparable | SQL
+export type Query = Preparable | SQL
 
 interface Preparable {
   prepare(): { get(values: never): unknown; all(values: never): unknown; run(values: never): unknown }
@@ -52,12 +52,15 @@ export interface Statement<Parameters, Q extends Query = Query> {
   text(): string
 }
 
-/** Creates a statement of a database with these parameters. */
+/** Creates a statement of a database with these parameters, or returns the one that has this key. */
 export function statement<const K extends Kinds, Q extends Query>(
   db: Db,
   kinds: K,
   build: (parameters: Placeholders<K>) => Q,
+  key: unknown = build,
 ): Statement<Values<K>, Q> {
+  const known = db.statements.get(key)
+  if (known !== undefined) return known as Statement<Values<K>, Q>
   const query = () => build(placeholders(kinds))
   let prepared: Statement<Values<K>, Q> | undefined
   const ready = (): Statement<Values<K>, Q> => {
@@ -73,7 +76,7 @@ export function statement<const K extends Kinds, Q extends Query>(
       return built instanceof SQL ? dialect.sqlToQuery(built).sql : built.toSQL().sql
     },
   }
-  db.statements.push(made)
+  db.statements.set(key, made)
   return made
 }
 
@@ -121,10 +124,10 @@ interface DrizzlePrepared {
 /** Returns a function that binds values to the parameters. */
 function filler(params: unknown[]): (values: Row) => never[] {
   const parts = params.map((param) => {
-    if (is(param, Placeholder)) return ({ [param.name]: value }: Row) => value
+    if (is(param, Placeholder)) return ({ [param.name]: value }: Row) => value ?? null
     if (!is(param, Param) || !is(param.value, Placeholder)) return () => param
     const { value: placeholder, encoder } = param
-    return ({ [placeholder.name]: value }: Row) => encoder.mapToDriverValue(value)
+    return ({ [placeholder.name]: value }: Row) => (value == null ? null : encoder.mapToDriverValue(value))
   })
   return (values) => parts.map((part) => part(values)) as never[]
 }

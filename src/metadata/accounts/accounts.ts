@@ -1,84 +1,68 @@
-import { and, asc, eq, gt, inArray, ne, or, sql } from 'drizzle-orm'
+import { and, asc, eq, ne, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, insertInto, insertNew, pageBy, selectBy, updateBy } from '../rows.ts'
 import { account, accountGroup, credential, groupMember } from '../schema/account-schema.ts'
-import { number, statement, text } from '../statement.ts'
+import { number, statement } from '../statement.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { RecordAct } from './audit.ts'
-import { grantsOutlive } from './grants.ts'
+import type { grantsOutlive } from './grants.ts'
 
 export type AccountRow = typeof account.$inferSelect
 export type GroupRow = typeof accountGroup.$inferSelect
 
 /** Reads of accounts and groups. */
 export function accountReads(db: Db) {
-  const byName = statement(db, { name: text }, ({ name }) =>
-    db.select().from(account).where(eq(account.name, name)),
+  const byName = selectBy(db, account, 'name')
+  const byId = selectBy(db, account, 'id')
+  const all = pageBy(db, account, ['name', 'asc'], 'kind')
+  const owned = pageBy(db, account, ['name', 'asc'], 'kind', 'ownerId')
+  const groups = selectBy(db, accountGroup, 'name')
+  const groupById = selectBy(db, accountGroup, 'id')
+  const groupPage = pageBy(db, accountGroup, ['name', 'asc'])
+  const memberships = selectBy(db, groupMember, 'accountId')
+  const members = statement(db, { groupId: number }, ({ groupId }) =>
+    db
+      .select({ name: account.name })
+      .from(groupMember)
+      .innerJoin(account, eq(account.id, groupMember.accountId))
+      .where(eq(groupMember.groupId, groupId))
+      .orderBy(asc(account.name)),
   )
-  const byId = statement(db, { id: number }, ({ id }) => db.select().from(account).where(eq(account.id, id)))
+  const costs = statement(
+    db,
+    {},
+    () => sql<{ cost: string }>`select distinct substr(password_hash, 5, 2) as cost from account
+      where password_hash glob '$2[aby]$*'`,
+  )
   return {
     find: (name: string): AccountRow | undefined => byName.get({ name }),
     findById: (id: number): AccountRow | undefined => byId.get({ id }),
 
     /** Returns at most `limit` accounts of a kind after the name `last`, in byte order: all, or those of an owner. */
     list(kind: AccountRow['kind'], last: string, limit: number, owner?: string): AccountRow[] {
-      const ownerId = owner === undefined ? undefined : (byName.get({ name: owner })?.id ?? 0)
-      const isOwned = ownerId === undefined ? undefined : eq(account.ownerId, ownerId)
-      return db
-        .select()
-        .from(account)
-        .where(and(eq(account.kind, kind), gt(account.name, last), isOwned))
-        .orderBy(asc(account.name))
-        .limit(limit)
-        .all()
+      if (owner === undefined) return all.all({ kind, last, limit })
+      const ownerId = byName.get({ name: owner })?.id ?? 0
+      return owned.all({ kind, ownerId, last, limit })
     },
 
     /** Returns the costs of the bcrypt hashes that accounts have, two digits each. */
-    bcryptCosts: (): string[] =>
-      db
-        .selectDistinct({ cost: sql<string>`substr(${account.passwordHash}, 5, 2)` })
-        .from(account)
-        .where(sql`${account.passwordHash} glob '$2[aby]$*'`)
-        .all()
-        .map(({ cost }) => cost),
+    bcryptCosts: (): string[] => costs.all({}).map(({ cost }) => cost),
 
     /** Returns the name of the group if it exists. */
-    groupName: (id: number): string | undefined =>
-      db.select({ name: accountGroup.name }).from(accountGroup).where(eq(accountGroup.id, id)).get()?.name,
+    groupName: (id: number): string | undefined => groupById.get({ id })?.name,
 
-    groupsOf: (accountId: number): number[] =>
-      db
-        .select({ id: groupMember.groupId })
-        .from(groupMember)
-        .where(eq(groupMember.accountId, accountId))
-        .all()
-        .map(({ id }) => id),
+    groupsOf: (accountId: number): number[] => memberships.all({ accountId }).map(({ groupId }) => groupId),
 
-    findGroup: (name: string): GroupRow | undefined =>
-      db.select().from(accountGroup).where(eq(accountGroup.name, name)).get(),
+    findGroup: (name: string): GroupRow | undefined => groups.get({ name }),
 
     /** Returns the names of at most `limit` groups after the name `last`. */
     listGroups: (last: string, limit: number): string[] =>
-      db
-        .select({ name: accountGroup.name })
-        .from(accountGroup)
-        .where(gt(accountGroup.name, last))
-        .orderBy(asc(accountGroup.name))
-        .limit(limit)
-        .all()
-        .map(({ name }) => name),
+      groupPage.all({ last, limit }).map(({ name }) => name),
 
     /** Returns the names of a group's members, in byte order. */
-    membersOf: (groupId: number): string[] =>
-      db
-        .select({ name: account.name })
-        .from(groupMember)
-        .innerJoin(account, eq(account.id, groupMember.accountId))
-        .where(eq(groupMember.groupId, groupId))
-        .orderBy(asc(account.name))
-        .all()
-        .map(({ name }) => name),
+    membersOf: (groupId: number): string[] => members.all({ groupId }).map(({ name }) => name),
   }
 }
 
@@ -89,7 +73,7 @@ export interface AccountWrite extends Write {
 }
 
 /** Whether the account is new, and which accounts are stale. */
-type AccountPut = { isNew: boolean } & Partial<ReturnType<typeof changed>>
+type AccountPut = { isNew: boolean } & Partial<ReturnType<ReturnType<typeof staleAccounts>>>
 
 /** Changes of an account. Omitted fields stay as they are. */
 export interface AccountChange {
@@ -101,18 +85,25 @@ export interface AccountChange {
 interface AccountParts {
   recordAct: RecordAct
   version: VersionOfCall
+  outlive: ReturnType<typeof grantsOutlive>
 }
 
 /** Writes of accounts, each for one call of the writer. */
-export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
+export function accountWrites(db: Db, parts: AccountParts) {
+  const { recordAct, version, outlive } = parts
+  const changed = staleAccounts(db)
+  const ofKind = selectBy(db, account, 'name', 'kind')
+  const insert = insertInto(db, account)
+  const remove = deleteBy(db, account, 'id')
   const find = ({ name, kind, condition }: AccountWrite): AccountRow | undefined => {
-    const row = findAccount(db, name, kind)
+    const row = ofKind.get({ name, kind })
     checkVersion(`${kind} ${name}`, row?.version, condition)
     return row
   }
   const get = (call: AccountWrite) => found(find(call), call.kind, call.name)
-  const change = accountChange(db, { recordAct, version })
-  const outlive = grantsOutlive(db)
+  const keepOneAdmin = adminCheck(db)
+  const change = accountChange(db, parts, keepOneAdmin)
+  const changeGroups = groupChange(db)
 
   return {
     /** Adds an account, or changes an existing one. */
@@ -123,13 +114,11 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
         const isChanged = passwordHash !== undefined || isAdmin !== row.isAdmin
         return { isNew: false, ...(isChanged && change(call, row, { passwordHash, isAdmin })) }
       }
-      const ownerId =
-        call.owner === undefined ? null : found(findAccount(db, call.owner, 'user'), 'user', call.owner).id
-      db.insert(account)
-        .values({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
-        .run()
+      const owner = call.owner && found(ofKind.get({ name: call.owner, kind: 'user' }), 'user', call.owner)
+      const ownerId = owner ? owner.id : null
+      insert.run({ name, kind, ownerId, passwordHash, isAdmin, createdAt: call.at, version: version() })
       recordAct({ action: `${kind}.create`, target: name, detail: { isAdmin } }, call.caller, call.at)
-      return { isNew: true, ...(passwordHash !== undefined && changed(db, [])) }
+      return { isNew: true, ...(passwordHash !== undefined && changed([])) }
     },
 
     /**
@@ -141,38 +130,37 @@ export function accountWrites(db: Db, { recordAct, version }: AccountParts) {
     /** Removes an account with its robots, tokens, grants and memberships. */
     removeAccount(call: AccountWrite) {
       const { id } = get(call)
-      const change = changed(db, [id])
-      changeGroupsOf(db, id, version())
+      const change = changed([id])
+      changeGroups.run({ id, version: version() })
       outlive.account(id)
-      db.delete(account).where(eq(account.id, id)).run()
-      keepOneAdmin(db)
+      remove.run({ id })
+      keepOneAdmin()
       recordAct({ action: `${call.kind}.delete`, target: call.name }, call.caller, call.at)
       return change
     },
   }
 }
 
-function accountChange(db: Db, { recordAct, version }: AccountParts) {
+function accountChange(db: Db, { recordAct, version }: AccountParts, keepOneAdmin: () => void) {
+  const changed = staleAccounts(db)
+  const update = updateBy(db, account, ['passwordHash', 'isAdmin', 'disabledAt', 'version'], 'id')
+  const signOut = statement(db, { id: number }, ({ id }) =>
+    db.delete(credential).where(and(eq(credential.accountId, id), ne(credential.kind, 'token'))),
+  )
   return ({ kind, name, caller, at }: AccountWrite, row: AccountRow, change: AccountChange) => {
     const { passwordHash, isAdmin, disabled } = change
-    db.update(account)
-      .set({
-        passwordHash: passwordHash ?? row.passwordHash,
-        isAdmin: isAdmin ?? row.isAdmin,
-        disabledAt: disabled === undefined ? row.disabledAt : disabled ? (row.disabledAt ?? at) : null,
-        version: version(),
-      })
-      .where(eq(account.id, row.id))
-      .run()
-    keepOneAdmin(db)
-    if (passwordHash !== undefined || disabled) {
-      db.delete(credential)
-        .where(and(eq(credential.accountId, row.id), ne(credential.kind, 'token')))
-        .run()
-    }
+    update.run({
+      id: row.id,
+      passwordHash: passwordHash ?? row.passwordHash,
+      isAdmin: isAdmin ?? row.isAdmin,
+      disabledAt: disabled === undefined ? row.disabledAt : disabled ? (row.disabledAt ?? at) : null,
+      version: version(),
+    })
+    keepOneAdmin()
+    if (passwordHash !== undefined || disabled) signOut.run({ id: row.id })
     const detail = { isAdmin, disabled, password: passwordHash === undefined ? undefined : 'changed' }
     recordAct({ action: `${kind}.change`, target: name, detail }, caller, at)
-    return changed(db, [row.id])
+    return changed([row.id])
   }
 }
 
@@ -182,35 +170,38 @@ export interface GroupWrite extends Write {
 }
 
 /** Writes of groups. */
-export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
+export function groupWrites(db: Db, { recordAct, version, outlive }: AccountParts) {
+  const changed = staleAccounts(db)
+  const accounts = selectBy(db, account, 'name')
+  const groups = selectBy(db, accountGroup, 'name')
+  const insert = insertInto(db, accountGroup)
+  const update = updateBy(db, accountGroup, ['version'], 'id')
+  const remove = deleteBy(db, accountGroup, 'id')
+  const members = selectBy(db, groupMember, 'groupId')
+  const addMember = insertNew(db, groupMember)
+  const removeMember = deleteBy(db, groupMember, 'groupId', 'accountId')
   const find = ({ name, condition }: GroupWrite): GroupRow | undefined => {
-    const row = db.select().from(accountGroup).where(eq(accountGroup.name, name)).get()
+    const row = groups.get({ name })
     checkVersion(`group ${name}`, row?.version, condition)
     return row
   }
-  const idsOf = (names: string[]) => names.map((name) => found(findAccount(db, name), 'account', name).id)
+  const idsOf = (names: string[]) => names.map((name) => found(accounts.get({ name }), 'account', name).id)
 
   return {
     /** Adds a group unless it exists, and returns whether it did. */
     putGroup(call: GroupWrite): boolean {
       const { name, at } = call
       if (find(call) !== undefined) return false
-      db.insert(accountGroup).values({ name, createdAt: at, version: version() }).run()
+      insert.run({ name, createdAt: at, version: version() })
       recordAct({ action: 'group.create', target: name }, call.caller, at)
       return true
     },
 
     removeGroup(call: GroupWrite) {
       const { id } = found(find(call), 'group', call.name)
-      const members = db
-        .select({ id: groupMember.accountId })
-        .from(groupMember)
-        .where(eq(groupMember.groupId, id))
-        .all()
-        .map((member) => member.id)
-      const change = changed(db, members)
-      grantsOutlive(db).group(id)
-      db.delete(accountGroup).where(eq(accountGroup.id, id)).run()
+      const change = changed(members.all({ groupId: id }).map(({ accountId }) => accountId))
+      outlive.group(id)
+      remove.run({ id })
       recordAct({ action: 'group.delete', target: call.name }, call.caller, call.at)
       return change
     },
@@ -220,43 +211,32 @@ export function groupWrites(db: Db, { recordAct, version }: AccountParts) {
       const { add, remove } = call
       const { id: groupId } = found(find(call), 'group', call.name)
       const [added, removed] = [idsOf(add), idsOf(remove)]
-      for (const accountId of added) {
-        db.insert(groupMember).values({ groupId, accountId }).onConflictDoNothing().run()
-      }
-      db.delete(groupMember)
-        .where(and(eq(groupMember.groupId, groupId), inArray(groupMember.accountId, removed)))
-        .run()
-      db.update(accountGroup).set({ version: version() }).where(eq(accountGroup.id, groupId)).run()
+      for (const accountId of added) addMember.run({ groupId, accountId })
+      for (const accountId of removed) removeMember.run({ groupId, accountId })
+      update.run({ id: groupId, version: version() })
       recordAct({ action: 'group.change', target: call.name, detail: { add, remove } }, call.caller, call.at)
-      return changed(db, [...added, ...removed])
+      return changed([...added, ...removed])
     },
   }
 }
 
-/** Marks accounts as stale, with their robots, which can do no more than their owners. */
-function changed(db: Db, ids: number[]) {
-  const isOwned = sql`${account.ownerId} in (select value from json_each(${JSON.stringify(ids)}))`
-  const robots = db.select({ id: account.id }).from(account).where(isOwned).all()
-  return { stale: 'accounts', accounts: [...ids, ...robots.map(({ id }) => id)] } as const
+/** Returns a function that marks accounts as stale, with their robots, which can do no more than their owners. */
+function staleAccounts(db: Db) {
+  const owned = selectBy(db, account, 'ownerId')
+  return (ids: number[]) => {
+    const robots = ids.flatMap((ownerId) => owned.all({ ownerId }))
+    return { stale: 'accounts', accounts: [...ids, ...robots.map(({ id }) => id)] } as const
+  }
 }
 
 /** Gives a version to the groups that an account, or one of its robots, is a member of. */
-function changeGroupsOf(db: Db, accountId: number, version: number): void {
-  const groups = db
-    .select({ id: groupMember.groupId })
-    .from(groupMember)
-    .innerJoin(account, eq(account.id, groupMember.accountId))
-    .where(or(eq(account.id, accountId), eq(account.ownerId, accountId)))
-  db.update(accountGroup).set({ version }).where(inArray(accountGroup.id, groups)).run()
-}
-
-function findAccount(db: Db, name: string, kind?: AccountRow['kind']): AccountRow | undefined {
-  const isKind = kind === undefined ? undefined : eq(account.kind, kind)
-  return db
-    .select()
-    .from(account)
-    .where(and(eq(account.name, name), isKind))
-    .get()
+function groupChange(db: Db) {
+  return statement(
+    db,
+    { id: number, version: number },
+    ({ id, version }) => sql`update account_group set version = ${version} where id in (
+      select group_id from group_member m join account a on a.id = m.account_id where a.id = ${id} or a.owner_id = ${id})`,
+  )
 }
 
 function found<T>(row: T | undefined, kind: string, name: string): T {
@@ -264,14 +244,15 @@ function found<T>(row: T | undefined, kind: string, name: string): T {
   throw registryError('NOT_FOUND', `there is no ${kind} ${name}`)
 }
 
-/** Throws CONFLICT if no server admin would be left, because nobody could then manage the server. */
-function keepOneAdmin(db: Db): void {
-  const left = db
-    .select({ id: account.id })
-    .from(account)
-    .where(and(eq(account.isAdmin, true), sql`${account.disabledAt} is null`))
-    .limit(1)
-    .get()
-  if (left !== undefined) return
-  throw registryError('CONFLICT', 'this would leave no server admin: make another user an admin first')
+/** Returns a function that throws CONFLICT without a server admin, because nobody could then manage the server. */
+function adminCheck(db: Db): () => void {
+  const admins = statement(
+    db,
+    {},
+    () => sql<object>`select 1 from account where is_admin and disabled_at is null limit 1`,
+  )
+  return () => {
+    if (admins.get({}) !== undefined) return
+    throw registryError('CONFLICT', 'this would leave no server admin: make another user an admin first')
+  }
 }

@@ -1,7 +1,9 @@
-import { and, desc, eq, lt, lte } from 'drizzle-orm'
+import { lte, sql } from 'drizzle-orm'
 import type { Caller } from '../../domain/access/caller.ts'
 import type { Db } from '../database.ts'
+import { insertForId, pageBy } from '../rows.ts'
 import { audit } from '../schema/account-schema.ts'
+import { number, statement, text } from '../statement.ts'
 
 /** How many acts the log keeps. New ones displace the oldest. */
 export interface AuditLimits {
@@ -30,41 +32,19 @@ export type ActDetail = Record<string, string | number | boolean | string[] | nu
 export type RecordAct = (act: Act, caller: Caller, at: number) => void
 
 export function auditWrites(db: Db, limits = LIMITS): RecordAct {
-  const trim = (id: number, account: string | undefined) => {
-    db.delete(audit)
-      .where(lte(audit.id, id - limits.all))
-      .run()
-    if (account === undefined) return
-    const isOwn = eq(audit.account, account)
-    const oldest = db
-      .select({ id: audit.id })
-      .from(audit)
-      .where(isOwn)
-      .orderBy(desc(audit.id))
-      .limit(1)
-      .offset(limits.ofAccount)
-      .get()
-    if (oldest === undefined) return
-    db.delete(audit)
-      .where(and(isOwn, lte(audit.id, oldest.id)))
-      .run()
-  }
-  return (act, caller, at) => {
-    const { id } = db
-      .insert(audit)
-      .values({
-        at,
-        action: act.action,
-        target: act.target,
-        detail: JSON.stringify(act.detail ?? {}),
-        account: caller.account ?? null,
-        credential: caller.credential ?? null,
-        address: caller.address,
-        requestId: caller.requestId,
-      })
-      .returning({ id: audit.id })
-      .get()
-    if (id % limits.trimmed === 0) trim(id, caller.account)
+  const insert = insertForId(db, audit)
+  const trim = statement(db, { id: number }, ({ id }) => db.delete(audit).where(lte(audit.id, id)))
+  const trimAccount = statement(
+    db,
+    { account: text, kept: number },
+    ({ account, kept }) => sql`delete from audit where account = ${account}
+      and id <= (select id from audit where account = ${account} order by id desc limit 1 offset ${kept})`,
+  )
+  return ({ detail = {}, ...act }, caller, at) => {
+    const { id } = insert.get({ ...caller, ...act, at, detail: JSON.stringify(detail) })
+    if (id % limits.trimmed !== 0) return
+    trim.run({ id: id - limits.all })
+    if (caller.account !== undefined) trimAccount.run({ account: caller.account, kept: limits.ofAccount })
   }
 }
 
@@ -80,9 +60,9 @@ export function auditActWrites(recordAct: RecordAct) {
 
 /** Reads of the audit log. */
 export function auditReads(db: Db) {
+  const page = pageBy(db, audit, ['id', 'desc'])
   return {
     /** Returns at most `limit` acts before the id `before`, newest first. */
-    list: (before: number, limit: number): AuditRow[] =>
-      db.select().from(audit).where(lt(audit.id, before)).orderBy(desc(audit.id)).limit(limit).all(),
+    list: (before: number, limit: number): AuditRow[] => page.all({ last: before, limit }),
   }
 }

@@ -1,11 +1,12 @@
-import { and, asc, count, eq, gt, gte, lt, or, sql } from 'drizzle-orm'
+import { and, asc, count, eq, getTableColumns, gt, gte, lt, or, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/access/caller.ts'
 import type { Rule } from '../../domain/access/rule.ts'
 import { parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import { registryError } from '../../oci/error.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, insertForId, selectBy, updateBy } from '../rows.ts'
 import { accessGrant, account, accountGroup } from '../schema/account-schema.ts'
-import { statement, text } from '../statement.ts'
+import { number, statement, text } from '../statement.ts'
 import type { RecordAct } from './audit.ts'
 
 /** Who a grant is for. */
@@ -32,45 +33,29 @@ export function grantReads(db: Db) {
       .from(accessGrant)
       .where(eq(accessGrant.subject, subject)),
   )
+  const crowded = statement(
+    db,
+    { grants: number },
+    ({ grants }) => sql<{ subject: string }>`select subject from access_grant
+      group by subject having count(*) > ${grants}`,
+  )
   return {
     /** Returns the grants of a subject, one of `subjectsOf`. */
     rulesOf: (subject: string): Rule[] => rules.all({ subject }),
 
     /** Returns the subjects that have more grants than this. */
-    subjectsWithMore: (grants: number): string[] =>
-      db
-        .select({ subject: accessGrant.subject })
-        .from(accessGrant)
-        .groupBy(accessGrant.subject)
-        .having(gt(count(), grants))
-        .all()
-        .map(({ subject }) => subject),
+    subjectsWithMore: (grants: number): string[] => crowded.all({ grants }).map(({ subject }) => subject),
 
     /** Returns at most `limit` grants after the id `last`: all, or those that a filter selects. */
-    list(last: number, limit: number, { namespace, subject, pattern }: GrantRowFilter = {}): GrantRow[] {
+    list(last: number, limit: number, filter: GrantRowFilter = {}): GrantRow[] {
+      const { namespace, subject, pattern } = filter
       const [from, before] = rangeOf(namespace ?? '')
-      const isWithin =
-        namespace === undefined
-          ? undefined
-          : and(gte(accessGrant.pattern, from), lt(accessGrant.pattern, before))
-      const isOn = pattern === undefined ? undefined : eq(accessGrant.pattern, pattern)
-      return named(db)
-        .where(and(gt(accessGrant.id, last), isWithin, isOn, isFor(subject)))
-        .orderBy(asc(accessGrant.id))
-        .limit(limit)
-        .all()
-        .map(toGrant)
+      const [name = ''] = typeof subject === 'object' ? Object.values<string>(subject) : []
+      const stored = typeof subject === 'object' ? unknown(subject).subject : (subject ?? '')
+      const values = { last, limit, from, before, pattern: pattern ?? '', name, subject: stored }
+      return filtered(db, filter).all(values).map(toGrant)
     },
   }
-}
-
-/** Selects grants to one subject, also if it does not exist. */
-function isFor(subject: Subject | undefined) {
-  if (subject === undefined) return undefined
-  if (typeof subject === 'string') return eq(accessGrant.subject, subject)
-  const isKnown =
-    'account' in subject ? eq(account.name, subject.account) : eq(accountGroup.name, subject.group)
-  return or(isKnown, eq(accessGrant.subject, unknown(subject).subject))
 }
 
 /** Returns the subjects of an account and its groups, as grants store them. Undefined is anonymous. */
@@ -79,22 +64,49 @@ export function subjectsOf(accountId: number | undefined, groupIds: number[]): s
   return ['anonymous', 'authenticated', `account:${accountId}`, ...groupIds.map((id) => `group:${id}`)]
 }
 
-/** Grants with the names of their subjects. */
-function named(db: Db) {
-  return db
-    .select({ grant: accessGrant, account: account.name, group: accountGroup.name })
-    .from(accessGrant)
-    .leftJoin(account, eq(account.id, accessGrant.accountId))
-    .leftJoin(accountGroup, eq(accountGroup.id, accessGrant.groupId))
+/** Lists grants with the names of their subjects, which need not exist. There is a statement for each set of filters. */
+function filtered(db: Db, { namespace, subject, pattern }: GrantRowFilter) {
+  const kind = typeof subject === 'object' ? ('account' in subject ? account : accountGroup) : undefined
+  const filters = [namespace, pattern, subject, kind].map((filter) => filter !== undefined)
+  const kinds = {
+    last: number,
+    limit: number,
+    from: text,
+    before: text,
+    pattern: text,
+    name: text,
+    subject: text,
+  }
+  return statement(
+    db,
+    kinds,
+    (wanted) => {
+      const isSubject = eq(accessGrant.subject, wanted.subject)
+      return db
+        .select({ ...getTableColumns(accessGrant), account: account.name, group: accountGroup.name })
+        .from(accessGrant)
+        .leftJoin(account, eq(account.id, accessGrant.accountId))
+        .leftJoin(accountGroup, eq(accountGroup.id, accessGrant.groupId))
+        .where(
+          and(
+            gt(accessGrant.id, wanted.last),
+            namespace === undefined
+              ? undefined
+              : and(gte(accessGrant.pattern, wanted.from), lt(accessGrant.pattern, wanted.before)),
+            pattern === undefined ? undefined : eq(accessGrant.pattern, wanted.pattern),
+            subject === undefined ? undefined : kind ? or(eq(kind.name, wanted.name), isSubject) : isSubject,
+          ),
+        )
+        .orderBy(asc(accessGrant.id))
+        .limit(wanted.limit)
+    },
+    `grants ${filters} ${kind === account}`,
+  )
 }
 
-interface NamedGrant {
-  grant: typeof accessGrant.$inferSelect
-  account: string | null
-  group: string | null
-}
+type NamedGrant = ReturnType<ReturnType<typeof filtered>['all']>[number]
 
-function toGrant({ grant: { id, pattern, role, subject, createdAt }, account, group }: NamedGrant): GrantRow {
+function toGrant({ id, pattern, role, subject, createdAt, account, group }: NamedGrant): GrantRow {
   const by =
     account !== null
       ? { account }
@@ -121,19 +133,15 @@ interface GrantWrite extends Write {
 export function grantWrites(db: Db, recordAct: RecordAct) {
   const { resolve, find } = grantees(db)
   const checkLimits = grantCounts(db)
-  const known = statement(db, { subject: text, pattern: text }, ({ subject, pattern }) =>
-    db
-      .select({ role: accessGrant.role })
-      .from(accessGrant)
-      .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern))),
-  )
-  const roleOf = (subject: string, pattern: string) => known.get({ subject, pattern })?.role
-  const remove = (subject: string, pattern: string) =>
-    db
-      .delete(accessGrant)
-      .where(and(eq(accessGrant.subject, subject), eq(accessGrant.pattern, pattern)))
-      .returning({ id: accessGrant.id, createdAt: accessGrant.createdAt })
-      .get()
+  const known = selectBy(db, accessGrant, 'subject', 'pattern')
+  const insert = insertForId(db, accessGrant)
+  const setRole = updateBy(db, accessGrant, ['role'], 'id')
+  const removal = deleteBy(db, accessGrant, 'id')
+  const remove = (subject: string, pattern: string) => {
+    const row = known.get({ subject, pattern })
+    if (row !== undefined) removal.run({ id: row.id })
+    return row
+  }
   return {
     /**
      * Grants a role on a pattern, and replaces the subject's previous role there. Throws CONFLICT when there are too
@@ -146,20 +154,17 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       const grantee = call.mayBeUnknown
         ? (find(call.subject) ?? unknown(call.subject))
         : resolve(call.subject)
-      const before = roleOf(grantee.subject, pattern)
+      const before = known.get({ subject: grantee.subject, pattern })
       if (before === undefined) checkLimits(grantee.subject, pattern, call.limits)
       const left = unknown(call.subject).subject
       // Does not record the replacement, because that would reveal that the grantee now exists.
       const replaced = grantee.subject === left ? undefined : remove(left, pattern)
-      const { id, createdAt } = db
-        .insert(accessGrant)
-        .values({ ...grantee, pattern, role, createdAt: call.at, ...replaced })
-        .onConflictDoUpdate({ target: [accessGrant.subject, accessGrant.pattern], set: { role } })
-        .returning({ id: accessGrant.id, createdAt: accessGrant.createdAt })
-        .get()
+      const { createdAt } = before ?? replaced ?? { createdAt: call.at }
+      if (before !== undefined) setRole.run({ id: before.id, role })
+      const { id } = before ?? insert.get({ ...grantee, id: replaced?.id, pattern, role, createdAt })
       const target = formatSubject(call.subject)
       const act = { action: 'grant.set', target, detail: { pattern, role } }
-      if (before !== role) recordAct(act, call.caller, call.at)
+      if (before?.role !== role) recordAct(act, call.caller, call.at)
       const isNew = before === undefined && replaced === undefined
       return {
         stale: 'grants',
@@ -192,15 +197,25 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
 export function grantsOutlive(db: Db) {
   const owner = sql`select 1 from account owner where owner.kind = 'user'
     and owner.name = substr(pattern, 1, instr(pattern, '/') - 1)`
+  const ofAccount = statement(
+    db,
+    { id: number },
+    ({ id }) => sql`update or ignore access_grant set account_id = null, subject = ${UNKNOWN} || grantee.name
+      from account grantee where grantee.id = access_grant.account_id and ${id} in (grantee.id, grantee.owner_id)
+      and exists (${owner} and owner.id not in (grantee.id, ifnull(grantee.owner_id, 0)))`,
+  )
+  const ofGroup = statement(
+    db,
+    { id: number },
+    ({
+      id,
+    }) => sql`update or ignore access_grant set group_id = null, subject = ${`${UNKNOWN}group:`} || grantee.name
+      from account_group grantee where grantee.id = ${id} and access_grant.group_id = ${id} and exists (${owner})`,
+  )
   return {
     /** Keeps the grants to an account and its robots. Grants on their own namespace are removed with them. */
-    account: (id: number): void =>
-      db.run(sql`update or ignore access_grant set account_id = null, subject = ${UNKNOWN} || grantee.name
-        from account grantee where grantee.id = access_grant.account_id and ${id} in (grantee.id, grantee.owner_id)
-        and exists (${owner} and owner.id not in (grantee.id, ifnull(grantee.owner_id, 0)))`),
-    group: (id: number): void =>
-      db.run(sql`update or ignore access_grant set group_id = null, subject = ${`${UNKNOWN}group:`} || grantee.name
-        from account_group grantee where grantee.id = ${id} and access_grant.group_id = ${id} and exists (${owner})`),
+    account: (id: number): void => ofAccount.run({ id }),
+    group: (id: number): void => ofGroup.run({ id }),
   }
 }
 
@@ -208,10 +223,12 @@ export function grantsOutlive(db: Db) {
 type Grantee = Pick<typeof accessGrant.$inferInsert, 'subject' | 'accountId' | 'groupId'>
 
 function grantees(db: Db) {
+  const accounts = selectBy(db, account, 'name')
+  const groups = selectBy(db, accountGroup, 'name')
   const find = (subject: Subject): Grantee | undefined => {
     if (typeof subject === 'string') return { subject, accountId: null, groupId: null }
-    const [table, name] = 'account' in subject ? [account, subject.account] : [accountGroup, subject.group]
-    const row = db.select({ id: table.id }).from(table).where(eq(table.name, name)).get()
+    const row =
+      'account' in subject ? accounts.get({ name: subject.account }) : groups.get({ name: subject.group })
     if (row === undefined) return undefined
     return 'account' in subject
       ? { subject: `account:${row.id}`, accountId: row.id, groupId: null }

@@ -1,5 +1,6 @@
-import { and, asc, desc, eq, gt, lt, lte } from 'drizzle-orm'
+import { and, asc, eq, gt, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
+import { deleteBy, insertForId, pageBy } from '../rows.ts'
 import { auditNotice } from '../schema/account-schema.ts'
 import { number, statement, text } from '../statement.ts'
 
@@ -22,22 +23,13 @@ export const TARGETS_MAX = 16
 /** Writes of notices. */
 export function noticeWrites(db: Db) {
   const takeRepeated = repeats(db)
-  const oldest = statement(db, { kind: text }, ({ kind }) =>
-    db
-      .select({ id: auditNotice.id })
-      .from(auditNotice)
-      .where(eq(auditNotice.kind, kind))
-      .orderBy(desc(auditNotice.id))
-      .limit(1)
-      .offset(ROWS_MAX),
+  const insert = insertForId(db, auditNotice)
+  const trim = statement(
+    db,
+    { kind: text, kept: number },
+    ({ kind, kept }) => sql`delete from audit_notice where kind = ${kind}
+      and id <= (select id from audit_notice where kind = ${kind} order by id desc limit 1 offset ${kept})`,
   )
-  const trim = (kind: NoticeKind) => {
-    const { id } = oldest.get({ kind }) ?? {}
-    if (id === undefined) return
-    db.delete(auditNotice)
-      .where(and(eq(auditNotice.kind, kind), lte(auditNotice.id, id)))
-      .run()
-  }
   return {
     /**
      * Adds notices to the log. Within an hour, repeats by one account from one address share one row, which becomes
@@ -48,12 +40,8 @@ export function noticeWrites(db: Db) {
         const { kind, at } = notice
         const before = takeRepeated(notice)
         const count = notice.count + (before?.count ?? 0)
-        const { id } = db
-          .insert(auditNotice)
-          .values({ ...notice, count, firstAt: before?.firstAt ?? at })
-          .returning({ id: auditNotice.id })
-          .get()
-        if (id % ROWS_TRIMMED === 0) trim(kind)
+        const { id } = insert.get({ ...notice, count, firstAt: before?.firstAt ?? at })
+        if (id % ROWS_TRIMMED === 0) trim.run({ kind, kept: ROWS_MAX })
       }
     },
   }
@@ -66,12 +54,7 @@ function repeats(db: Db) {
     { kind: text, account: text, address: text, after: number },
     ({ kind, account, address, after }) =>
       db
-        .select({
-          id: auditNotice.id,
-          firstAt: auditNotice.firstAt,
-          count: auditNotice.count,
-          target: auditNotice.target,
-        })
+        .select()
         .from(auditNotice)
         .where(
           and(
@@ -84,9 +67,7 @@ function repeats(db: Db) {
         .orderBy(asc(auditNotice.firstAt), asc(auditNotice.id))
         .limit(TARGETS_MAX + 1),
   )
-  const remove = statement(db, { id: number }, ({ id }) =>
-    db.delete(auditNotice).where(eq(auditNotice.id, id)),
-  )
+  const remove = deleteBy(db, auditNotice, 'id')
   return ({ kind, account, address, at, target }: Notice) => {
     const rows = ofSource.all({ kind, account, address, after: at - SAME_MILLISECONDS })
     const same = kind === 'refused' ? rows.find((row) => row.target === target) : rows[0]
@@ -99,15 +80,10 @@ function repeats(db: Db) {
 
 /** Reads of notices. */
 export function noticeReads(db: Db) {
+  const page = pageBy(db, auditNotice, ['id', 'desc'], 'kind')
   return {
     /** Returns at most `limit` notices of a kind before the id `before`, newest first. */
     list: (kind: NoticeKind, before: number, limit: number): NoticeRow[] =>
-      db
-        .select()
-        .from(auditNotice)
-        .where(and(eq(auditNotice.kind, kind), lt(auditNotice.id, before)))
-        .orderBy(desc(auditNotice.id))
-        .limit(limit)
-        .all(),
+      page.all({ kind, last: before, limit }),
   }
 }

@@ -12,6 +12,7 @@ import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
 import type { Reachability } from '../garbage/reachability.ts'
+import { updateBy } from '../rows.ts'
 import { manifest, manifestReference, repository, tag } from '../schema/schema.ts'
 import type { Stale } from '../stale.ts'
 import { bytes, number, statement, text } from '../statement.ts'
@@ -127,15 +128,7 @@ function ensureCached(db: Db, ensure: EnsureRepository) {
 
 /** Points a tag to where it points at the upstream; a pushed tag stays as it is. Returns whether the tag moved. */
 function followTag(db: Db, { recordEvent, tags }: Pick<Parts, 'recordEvent' | 'tags'>) {
-  const setChecked = statement(
-    db,
-    { repositoryId: number, name: text, at: number },
-    ({ repositoryId, name, at }) =>
-      db
-        .update(tag)
-        .set({ checkedAt: sql`${at}` })
-        .where(and(eq(tag.repositoryId, repositoryId), eq(tag.name, name))),
-  )
+  const setChecked = updateBy(db, tag, ['checkedAt'], 'repositoryId', 'name')
   return (
     repositoryId: number,
     { at, digest, repository }: CachedManifestPut,
@@ -145,7 +138,7 @@ function followTag(db: Db, { recordEvent, tags }: Pick<Parts, 'recordEvent' | 't
     const before = tags.find(repositoryId, name, at)
     if (before?.checkedAt === null) return false
     if (before?.manifestId === manifestId && before.digest.equals(digestToBytes(digest))) {
-      setChecked.run({ repositoryId, name, at })
+      setChecked.run({ repositoryId, name, checkedAt: at })
       return false
     }
     const target = { manifestId, digest: digestToBytes(digest), expiresAt: null, checkedAt: at }

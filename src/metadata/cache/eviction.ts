@@ -9,6 +9,7 @@ import type { RecordEvent } from '../events.ts'
 import type { DropLink } from '../garbage/blob-collection.ts'
 import type { ManifestPurge } from '../garbage/manifest-purge.ts'
 import type { Reachability } from '../garbage/reachability.ts'
+import { updateBy } from '../rows.ts'
 import { blob, manifest, repository, repositoryBlob } from '../schema/schema.ts'
 import { bytes, number, statement, text } from '../statement.ts'
 import { within } from '../writer/part-time.ts'
@@ -80,7 +81,7 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
       const taken = within(oldest, (row) => {
         if (!isShort() || !candidates.isThere(row.id)) return
         // A pinned one counts as used, so that the next call examines others.
-        if (pins.isPinned(row)) return candidates.use.run({ id: row.id, at: Math.max(at, before) })
+        if (pins.isPinned(row)) return candidates.use.run({ id: row.id, usedAt: Math.max(at, before) })
         addRemoved(evicted, evictOne(row, { at, before, caller: SYSTEM }))
       })
       evicted.more = hasMoreLoose || taken < oldest.length || oldest.length === limit
@@ -249,12 +250,7 @@ function evictionCandidates(db: Db) {
       .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.isCached, true)))
       .limit(limit),
   )
-  const use = statement(db, { id: number, at: number }, ({ id, at }) =>
-    db
-      .update(manifest)
-      .set({ usedAt: sql`${at}` })
-      .where(eq(manifest.id, id)),
-  )
+  const use = updateBy(db, manifest, ['usedAt'], 'id')
   const isThere = (id: number) => byId.get({ id }) !== undefined
   return { oldest, byId, loose, link, inRepository, linksOf, use, isThere }
 }

@@ -1,4 +1,4 @@
-import { and, asc, eq, sql } from 'drizzle-orm'
+import { and, eq, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/access/caller.ts'
 import { matchesPattern, parseRepositoryPattern } from '../../domain/repository-pattern.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
@@ -7,6 +7,7 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, insertInto, selectBy } from '../rows.ts'
 import { cachePin } from '../schema/cache-schema.ts'
 import { manifest, manifestReference } from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
@@ -32,6 +33,7 @@ export type Pins = ReturnType<typeof pinRows>
 
 /** The pins, for evictions. */
 export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
+  const all = pinList(db)
   const indexes = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
     db
       .select({ id: manifest.id, digest: manifest.digest })
@@ -48,10 +50,11 @@ export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
   return {
     /** Whether a pin names a manifest, or an index that lists it. */
     isPinned({ id, repositoryId, repository, digest }: PinnableManifest): boolean {
-      const pins = db.select().from(cachePin).limit(PINS_MAX).all()
-      const own = pins.filter(({ pattern }) =>
-        matchesPattern(parseRepositoryPattern(pattern), repository as RepositoryName),
-      )
+      const own = all
+        .all({})
+        .filter(({ pattern }) =>
+          matchesPattern(parseRepositoryPattern(pattern), repository as RepositoryName),
+        )
       if (own.length === 0) return false
       const named = [{ id, digest }, ...indexes.all({ digest, repositoryId })]
       const names = new Set([
@@ -65,27 +68,28 @@ export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
 
 /** Changes of pins, each for one call of the writer. */
 export function pinWrites(db: Db, recordAct: RecordAct) {
+  const pins = selectBy(db, cachePin, 'pattern', 'reference')
+  const all = pinList(db)
+  const insert = insertInto(db, cachePin)
+  const remove = deleteBy(db, cachePin, 'pattern', 'reference')
   return {
     /** Pins content that is cached now or later. Throws CONFLICT when there are too many pins. */
     addPin({ caller, at, pattern, reference }: Write & Pin): Pin & { createdAt: number; isNew: boolean } {
-      const [counted] = db.select({ count: sql<number>`count(*)` }).from(cachePin).all()
-      if ((counted?.count ?? 0) >= PINS_MAX) {
+      if (all.all({}).length >= PINS_MAX) {
         throw registryError('CONFLICT', `there are ${PINS_MAX} pins: remove some, or pin whole patterns`)
       }
-      const isMeant = and(eq(cachePin.pattern, pattern), eq(cachePin.reference, reference))
-      const before = db.select().from(cachePin).where(isMeant).get()
+      const before = pins.get({ pattern, reference })
       if (before !== undefined) return { ...before, isNew: false }
-      db.insert(cachePin).values({ pattern, reference, createdAt: at }).run()
+      insert.run({ pattern, reference, createdAt: at })
       recordAct({ action: 'pin.create', target: pattern, detail: { reference } }, caller, at)
       return { pattern, reference, createdAt: at, isNew: true }
     },
 
     /** Throws NOT_FOUND when there is no such pin. */
     removePin({ caller, at, pattern, reference }: Write & Pin): void {
-      const isMeant = and(eq(cachePin.pattern, pattern), eq(cachePin.reference, reference))
-      const removed = db.delete(cachePin).where(isMeant).returning().all()
-      if (removed.length === 0)
+      if (pins.get({ pattern, reference }) === undefined)
         throw registryError('NOT_FOUND', `there is no pin of ${pattern} with this reference`)
+      remove.run({ pattern, reference })
       recordAct({ action: 'pin.delete', target: pattern, detail: { reference } }, caller, at)
     },
   }
@@ -93,13 +97,16 @@ export function pinWrites(db: Db, recordAct: RecordAct) {
 
 /** Reads of the pins. */
 export function pinReads(db: Db) {
-  return {
-    list: () =>
-      db
-        .select()
-        .from(cachePin)
-        .orderBy(asc(cachePin.pattern), asc(cachePin.reference))
-        .limit(PINS_MAX)
-        .all(),
-  }
+  const all = pinList(db)
+  return { list: () => all.all({}) }
+}
+
+function pinList(db: Db) {
+  return statement(
+    db,
+    {},
+    () => sql<Pin & { createdAt: number }>`select pattern, reference, created_at as createdAt
+      from cache_pin order by pattern, reference limit ${PINS_MAX}`,
+    'pins',
+  )
 }

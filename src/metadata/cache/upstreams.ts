@@ -1,8 +1,8 @@
-import { asc, eq, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, pageBy, putInto, selectBy } from '../rows.ts'
 import { upstream } from '../schema/cache-schema.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import { localNames } from './cache-reads.ts'
@@ -32,8 +32,12 @@ export function upstreamWrites(
   { recordAct, version }: { recordAct: RecordAct; version: VersionOfCall },
 ) {
   const localUnder = localNames(db)
+  const rows = selectBy(db, upstream, 'name')
+  const all = pageBy(db, upstream, ['name', 'asc'])
+  const put = putInto(db, upstream)
+  const remove = deleteBy(db, upstream, 'name')
   const find = ({ name, condition }: UpstreamWrite) => {
-    const row = db.select().from(upstream).where(eq(upstream.name, name)).get()
+    const row = rows.get({ name })
     checkVersion(`upstream ${name}`, row?.version, condition)
     return row
   }
@@ -42,8 +46,7 @@ export function upstreamWrites(
     if (repositories.length > 0) throw registryError('CONFLICT', localNamesTaken(name, repositories))
   }
   const refuseTooMany = () => {
-    const counted = db.select({ count: sql<number>`count(*)` }).from(upstream).get()
-    if ((counted?.count ?? 0) < UPSTREAMS_MAX) return
+    if (all.all({ last: '', limit: UPSTREAMS_MAX }).length < UPSTREAMS_MAX) return
     throw registryError('CONFLICT', `there are ${UPSTREAMS_MAX} upstreams: remove some`)
   }
   return {
@@ -54,27 +57,18 @@ export function upstreamWrites(
       if (row?.version !== seen)
         throw registryError('CONFLICT', `upstream ${name} was changed at the same time: try again`)
       refuseLocalNames(name)
-      const set = { settings, secret, changedAt: at, version: version() }
-      if (row === undefined) {
-        refuseTooMany()
-        db.insert(upstream)
-          .values({ name, createdAt: at, ...set })
-          .run()
-      } else {
-        db.update(upstream).set(set).where(eq(upstream.name, name)).run()
-      }
-      recordAct(
-        { action: row === undefined ? 'upstream.create' : 'upstream.change', target: name, detail },
-        caller,
-        at,
-      )
+      if (row === undefined) refuseTooMany()
+      const createdAt = row?.createdAt ?? at
+      put.run({ name, settings, secret, createdAt, changedAt: at, version: version() })
+      const action = row === undefined ? 'upstream.create' : 'upstream.change'
+      recordAct({ action, target: name, detail }, caller, at)
     },
 
     /** Throws NOT_FOUND. */
     removeUpstream(call: UpstreamWrite): void {
       const { caller, at, name } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no upstream ${name}`)
-      db.delete(upstream).where(eq(upstream.name, name)).run()
+      remove.run({ name })
       recordAct({ action: 'upstream.delete', target: name }, caller, at)
     },
   }
@@ -90,11 +84,10 @@ export function localNamesTaken(name: string, repositories: string[]): string {
 
 /** Reads of the upstreams that were added with the API. */
 export function upstreamReads(db: Db) {
+  const rows = selectBy(db, upstream, 'name')
+  const all = pageBy(db, upstream, ['name', 'asc'])
   return {
-    list: (): UpstreamRow[] =>
-      db.select().from(upstream).orderBy(asc(upstream.name)).limit(UPSTREAMS_MAX).all(),
-
-    find: (name: string): UpstreamRow | undefined =>
-      db.select().from(upstream).where(eq(upstream.name, name)).get(),
+    list: (): UpstreamRow[] => all.all({ last: '', limit: UPSTREAMS_MAX }),
+    find: (name: string): UpstreamRow | undefined => rows.get({ name }),
   }
 }

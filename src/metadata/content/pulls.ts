@@ -1,6 +1,7 @@
 import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
+import { insertInto } from '../rows.ts'
 import { pull } from '../schema/pull-schema.ts'
 import { number, statement, text } from '../statement.ts'
 import type { RepositoryReads } from './repositories/repositories.ts'
@@ -56,7 +57,7 @@ export function pullCounter(db: Db) {
       )
       .returning({ id: pull.id }),
   )
-  const insert = statement(db, kinds, (row) => db.insert(pull).values(row))
+  const insert = insertInto(db, pull)
   const rowsOf = rowCounts(db)
   /** Returns a function that adds one row, for one call of the writer: it counts the rows of a day only once. */
   return () => {

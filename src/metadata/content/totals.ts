@@ -1,7 +1,6 @@
-import { eq, sql } from 'drizzle-orm'
 import type { Db } from '../database.ts'
+import { putInto, selectBy } from '../rows.ts'
 import { total } from '../schema/schema.ts'
-import { number, statement, text } from '../statement.ts'
 
 /** Reads a sum that triggers keep current; 0 if there is none of this name. */
 export type ReadTotal = (name: TotalName) => number
@@ -19,9 +18,7 @@ type TotalName =
   | 'retention.policies'
 
 export function totals(db: Db): ReadTotal {
-  const byName = statement(db, { name: text }, ({ name }) =>
-    db.select({ value: total.value }).from(total).where(eq(total.name, name)),
-  )
+  const byName = selectBy(db, total, 'name')
   return (name) => byName.get({ name })?.value ?? 0
 }
 
@@ -29,11 +26,6 @@ export function totals(db: Db): ReadTotal {
 export type WriteTotal = (name: TotalName, value: number) => void
 
 export function totalWrites(db: Db): WriteTotal {
-  const put = statement(db, { name: text, value: number }, (row) =>
-    db
-      .insert(total)
-      .values(row)
-      .onConflictDoUpdate({ target: total.name, set: { value: sql`excluded.value` } }),
-  )
+  const put = putInto(db, total)
   return (name, value) => put.run({ name, value })
 }

@@ -2,6 +2,7 @@ import { and, asc, eq, lt, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryRows } from '../content/repositories/repository-writes.ts'
 import type { Db } from '../database.ts'
+import { deleteBy } from '../rows.ts'
 import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
 import { partTime, within } from '../writer/part-time.ts'
@@ -134,7 +135,7 @@ function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
           done = step()
         }
       }
-      removeRepository.run({ repositoryId })
+      removeRepository.run({ id: repositoryId })
       return { ...batch, repositories: 1 }
     },
   }
@@ -184,8 +185,6 @@ function repositoryStatements(db: Db) {
       .where(eq(repositoryBlob.repositoryId, repositoryId))
       .limit(limit),
   )
-  const removeRepository = statement(db, { repositoryId: number }, ({ repositoryId }) =>
-    db.delete(repository).where(eq(repository.id, repositoryId)),
-  )
+  const removeRepository = deleteBy(db, repository, 'id')
   return { oldest, tags, history, manifests, links, removeRepository }
 }

@@ -1,4 +1,4 @@
-import { eq, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import { SYSTEM } from '../../domain/access/caller.ts'
 import { digestFromBytes } from '../../oci/digest.ts'
 import { companionTags, type RepositoryName, type Tag } from '../../oci/reference.ts'
@@ -6,6 +6,7 @@ import type { ManifestRows } from '../content/manifests/manifest-rows.ts'
 import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
+import { deleteBy, selectBy } from '../rows.ts'
 import {
   manifest,
   manifestBytes,
@@ -57,7 +58,7 @@ export function manifestPurge(
     tags,
   }: { recordEvent: RecordEvent; reach: Reachability; rows: ManifestRows; tags: TagRows },
 ) {
-  const { otherDigests, releaseBlobs, removals, removeBytes } = purgeStatements(db)
+  const { otherDigests, releaseBlobs, removals, removeRow, removeBytes } = purgeStatements(db)
   /**
    * Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Returns the bytes that are freed.
    */
@@ -66,7 +67,8 @@ export function manifestPurge(
     at: number,
   ): number => {
     releaseBlobs.run({ id, repositoryId, at })
-    for (const removal of removals) removal.run({ id })
+    for (const removal of removals) removal.run({ manifestId: id })
+    removeRow.run({ id })
     return removeBytes.get({ digest }) === undefined ? 0 : size
   }
   return {
@@ -80,9 +82,10 @@ export function manifestPurge(
      */
     purge(row: PurgedManifest, { at, since, releasedAt = at, isOver }: PurgeStep): PurgeResult {
       const { repositoryId, repository } = row
-      const digests = [row.digest, ...otherDigests.all({ id: row.id }).map(({ digest }) => digest)].map(
-        digestFromBytes,
-      )
+      const digests = [
+        row.digest,
+        ...otherDigests.all({ manifestId: row.id }).map(({ digest }) => digest),
+      ].map(digestFromBytes)
       let removed = 0
       const removeTag = (tag: Tag) => {
         const found = tags.find(repositoryId, tag, at)
@@ -110,12 +113,7 @@ export function manifestPurge(
 }
 
 function purgeStatements(db: Db) {
-  const otherDigests = statement(db, { id: number }, ({ id }) =>
-    db
-      .select({ digest: manifestDigest.digest })
-      .from(manifestDigest)
-      .where(eq(manifestDigest.manifestId, id)),
-  )
+  const otherDigests = selectBy(db, manifestDigest, 'manifestId')
   const releaseBlobs = statement(
     db,
     { id: number, repositoryId: number, at: number },
@@ -131,15 +129,8 @@ function purgeStatements(db: Db) {
                 where o.digest = r.digest and o.repository_id = r.repository_id and o.manifest_id <> r.manifest_id))`,
         ),
   )
-  const removals = [
-    statement(db, { id: number }, ({ id }) =>
-      db.delete(manifestReference).where(eq(manifestReference.manifestId, id)),
-    ),
-    statement(db, { id: number }, ({ id }) =>
-      db.delete(manifestDigest).where(eq(manifestDigest.manifestId, id)),
-    ),
-    statement(db, { id: number }, ({ id }) => db.delete(manifest).where(eq(manifest.id, id))),
-  ]
+  const removals = [deleteBy(db, manifestReference, 'manifestId'), deleteBy(db, manifestDigest, 'manifestId')]
+  const removeRow = deleteBy(db, manifest, 'id')
   const removeBytes = statement(db, { digest: bytes }, ({ digest }) =>
     db
       .delete(manifestBytes)
@@ -149,5 +140,5 @@ function purgeStatements(db: Db) {
       )
       .returning({ digest: manifestBytes.digest }),
   )
-  return { otherDigests, releaseBlobs, removals, removeBytes }
+  return { otherDigests, releaseBlobs, removals, removeRow, removeBytes }
 }

@@ -1,4 +1,4 @@
-import { asc, eq, ne, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type { Write } from '../../domain/access/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import {
@@ -14,8 +14,10 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
-import { namespaceUsage, quota } from '../schema/quota-schema.ts'
+import { deleteBy, pageBy, putInto, selectBy } from '../rows.ts'
+import { quota } from '../schema/quota-schema.ts'
 import type { Parts } from '../stale.ts'
+import { number, statement } from '../statement.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { ReadUsage } from './usage.ts'
 
@@ -34,8 +36,12 @@ export function quotaWrites(
   db: Db,
   { recordAct, version }: { recordAct: RecordAct; version: VersionOfCall },
 ) {
+  const rows = selectBy(db, quota, 'namespace')
+  const all = pageBy(db, quota, ['namespace', 'asc'])
+  const put = putInto(db, quota)
+  const remove = deleteBy(db, quota, 'namespace')
   const find = ({ namespace, condition }: QuotaWrite) => {
-    const row = db.select().from(quota).where(eq(quota.namespace, namespace)).get()
+    const row = rows.get({ namespace })
     checkVersion(`the quota of ${namespace}`, row?.version, condition)
     return row
   }
@@ -44,14 +50,9 @@ export function quotaWrites(
     putQuota(call: QuotaWrite & QuotaLimits): boolean {
       const { caller, at, namespace, bytesMax = null, repositoriesMax = null, tagsMax = null } = call
       const row = find(call)
-      const counted = db.select({ count: sql<number>`count(*)` }).from(quota).get()
-      if (row === undefined && (counted?.count ?? 0) >= QUOTAS_MAX)
+      if (row === undefined && all.all({ last: '', limit: QUOTAS_MAX }).length >= QUOTAS_MAX)
         throw registryError('CONFLICT', `there are ${QUOTAS_MAX} quotas: remove some`)
-      const set = { bytesMax, repositoriesMax, tagsMax, version: version() }
-      db.insert(quota)
-        .values({ namespace, ...set })
-        .onConflictDoUpdate({ target: quota.namespace, set })
-        .run()
+      put.run({ namespace, bytesMax, repositoriesMax, tagsMax, version: version() })
       const detail = { bytesMax: `${bytesMax}`, repositoriesMax: `${repositoriesMax}`, tagsMax: `${tagsMax}` }
       recordAct({ action: 'quota.set', target: namespace, detail }, caller, at)
       return row === undefined
@@ -61,7 +62,7 @@ export function quotaWrites(
     removeQuota(call: QuotaWrite): void {
       const { caller, at, namespace } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no quota of ${namespace}`)
-      db.delete(quota).where(eq(quota.namespace, namespace)).run()
+      remove.run({ namespace })
       recordAct({ action: 'quota.delete', target: namespace }, caller, at)
     },
   }
@@ -80,19 +81,20 @@ type QuotaEvent = Extract<EventType, `quota.${string}`>
 
 /** Reads of the quotas that were set with the API. */
 export function quotaReads(db: Db) {
+  const all = pageBy(db, quota, ['namespace', 'asc'])
+  const namespaces = statement(
+    db,
+    { limit: number },
+    ({ limit }) => sql<{
+      namespace: string
+    }>`select namespace from namespace_usage where namespace <> ${WHOLE_SERVER}
+      order by blob_bytes + manifest_bytes desc limit ${limit}`,
+  )
   return {
     /** Returns at most `limit` namespaces, the largest first. */
-    largest: (limit: number): string[] =>
-      db
-        .select({ namespace: namespaceUsage.namespace })
-        .from(namespaceUsage)
-        .where(ne(namespaceUsage.namespace, WHOLE_SERVER))
-        .orderBy(sql`blob_bytes + manifest_bytes desc`)
-        .limit(limit)
-        .all()
-        .map(({ namespace }) => namespace),
+    largest: (limit: number): string[] => namespaces.all({ limit }).map(({ namespace }) => namespace),
 
-    list: (): QuotaRow[] => db.select().from(quota).orderBy(asc(quota.namespace)).limit(QUOTAS_MAX).all(),
+    list: (): QuotaRow[] => all.all({ last: '', limit: QUOTAS_MAX }),
   }
 }
 

@@ -1,11 +1,12 @@
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, asc, gt, isNull, sql } from 'drizzle-orm'
 import { type Quota, type QuotaUsage, WHOLE_SERVER } from '../../domain/quota.ts'
 import type { ReadTotal, WriteTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, selectBy } from '../rows.ts'
 import { namespaceBlob, namespaceUsage } from '../schema/quota-schema.ts'
 import { repository } from '../schema/schema.ts'
 import type { Parts } from '../stale.ts'
-import { number, statement, text } from '../statement.ts'
+import { number, statement } from '../statement.ts'
 import { partTime } from '../writer/part-time.ts'
 
 /** How many repositories are read at once. */
@@ -18,17 +19,7 @@ const ALL = Number.MAX_SAFE_INTEGER
 export type ReadUsage = (namespace: string) => QuotaUsage
 
 export function usageReader(db: Db, total: ReadTotal): ReadUsage {
-  const byName = statement(db, { namespace: text }, ({ namespace }) =>
-    db
-      .select({
-        blobBytes: namespaceUsage.blobBytes,
-        manifestBytes: namespaceUsage.manifestBytes,
-        repositories: namespaceUsage.repositories,
-        tags: namespaceUsage.tags,
-      })
-      .from(namespaceUsage)
-      .where(eq(namespaceUsage.namespace, namespace)),
-  )
+  const byName = selectBy(db, namespaceUsage, 'namespace')
   return (namespace) => {
     const { blobBytes = 0, manifestBytes = 0, repositories = 0, tags = 0 } = byName.get({ namespace }) ?? {}
     // Two namespaces can have the same blob.
@@ -87,8 +78,8 @@ function countStatements(db: Db) {
     statement(db, { id: number }, ({ id }) => build(id))
   return {
     clear: [
-      statement(db, {}, () => db.delete(namespaceBlob)),
-      statement(db, {}, () => db.delete(namespaceUsage)),
+      deleteBy(db, namespaceBlob),
+      deleteBy(db, namespaceUsage),
       statement(db, {}, () => db.insert(namespaceUsage).values({ namespace: WHOLE_SERVER })),
     ],
     add: [

@@ -1,10 +1,11 @@
-import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
+import { and, asc, gt, isNull, sql } from 'drizzle-orm'
 import type { EventType } from '../../domain/events.ts'
 import { compilePolicies, type RetentionPolicy } from '../../domain/retention/retention-policy.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { RepositoryReads } from '../content/repositories/repositories.ts'
 import type { ReadTotal, WriteTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, putInto } from '../rows.ts'
 import { retentionDue } from '../schema/retention-schema.ts'
 import { event, repository } from '../schema/schema.ts'
 import type { Parts } from '../stale.ts'
@@ -45,15 +46,8 @@ export type DueRows = ReturnType<typeof dueRows>
 
 /** Sets and finds when something in a repository may expire. */
 export function dueRows(db: Db) {
-  const put = statement(db, { repositoryId: number, dueAt: number }, (row) =>
-    db
-      .insert(retentionDue)
-      .values(row)
-      .onConflictDoUpdate({ target: retentionDue.repositoryId, set: { dueAt: sql`excluded.due_at` } }),
-  )
-  const remove = statement(db, { id: number }, ({ id }) =>
-    db.delete(retentionDue).where(eq(retentionDue.repositoryId, id)),
-  )
+  const put = putInto(db, retentionDue)
+  const remove = deleteBy(db, retentionDue, 'repositoryId')
   const next = statement(
     db,
     { until: number },
@@ -63,7 +57,7 @@ export function dueRows(db: Db) {
   return {
     /** Sets when something may expire, in milliseconds since 1970; undefined if nothing can until a change. */
     set(repositoryId: number, dueAt: number | undefined): void {
-      if (dueAt === undefined) remove.run({ id: repositoryId })
+      if (dueAt === undefined) remove.run({ repositoryId })
       else put.run({ repositoryId, dueAt })
     },
     /** Returns the id of a repository in which something may have expired. */

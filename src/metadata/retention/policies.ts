@@ -1,8 +1,8 @@
-import { asc, eq, sql } from 'drizzle-orm'
 import type { Write } from '../../domain/access/caller.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
+import { deleteBy, pageBy, putInto, selectBy } from '../rows.ts'
 import { retentionPolicy } from '../schema/retention-schema.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 
@@ -21,14 +21,17 @@ export function policyWrites(
   db: Db,
   { recordAct, version }: { recordAct: RecordAct; version: VersionOfCall },
 ) {
+  const rows = selectBy(db, retentionPolicy, 'name')
+  const all = pageBy(db, retentionPolicy, ['name', 'asc'])
+  const put = putInto(db, retentionPolicy)
+  const remove = deleteBy(db, retentionPolicy, 'name')
   const find = ({ name, condition }: PolicyWrite) => {
-    const row = db.select().from(retentionPolicy).where(eq(retentionPolicy.name, name)).get()
+    const row = rows.get({ name })
     checkVersion(`retention policy ${name}`, row?.version, condition)
     return row
   }
   const refuseTooMany = () => {
-    const counted = db.select({ count: sql<number>`count(*)` }).from(retentionPolicy).get()
-    if ((counted?.count ?? 0) < POLICIES_MAX) return
+    if (all.all({ last: '', limit: POLICIES_MAX }).length < POLICIES_MAX) return
     throw registryError('CONFLICT', `there are ${POLICIES_MAX} retention policies: remove some`)
   }
   return {
@@ -36,15 +39,8 @@ export function policyWrites(
     putPolicy(call: PolicyWrite & { settings: string }): boolean {
       const { caller, at, name, settings } = call
       const row = find(call)
-      const set = { settings, changedAt: at, version: version() }
-      if (row === undefined) {
-        refuseTooMany()
-        db.insert(retentionPolicy)
-          .values({ name, createdAt: at, ...set })
-          .run()
-      } else {
-        db.update(retentionPolicy).set(set).where(eq(retentionPolicy.name, name)).run()
-      }
+      if (row === undefined) refuseTooMany()
+      put.run({ name, settings, createdAt: row?.createdAt ?? at, changedAt: at, version: version() })
       const action = row === undefined ? 'retention.create' : 'retention.change'
       recordAct({ action, target: name, detail: { settings } }, caller, at)
       return row === undefined
@@ -54,7 +50,7 @@ export function policyWrites(
     removePolicy(call: PolicyWrite): void {
       const { caller, at, name } = call
       if (find(call) === undefined) throw registryError('NOT_FOUND', `there is no retention policy ${name}`)
-      db.delete(retentionPolicy).where(eq(retentionPolicy.name, name)).run()
+      remove.run({ name })
       recordAct({ action: 'retention.delete', target: name }, caller, at)
     },
   }
@@ -62,8 +58,6 @@ export function policyWrites(
 
 /** Reads of the policies that were set with the API. */
 export function policyReads(db: Db) {
-  return {
-    list: (): PolicyRow[] =>
-      db.select().from(retentionPolicy).orderBy(asc(retentionPolicy.name)).limit(POLICIES_MAX).all(),
-  }
+  const all = pageBy(db, retentionPolicy, ['name', 'asc'])
+  return { list: (): PolicyRow[] => all.all({ last: '', limit: POLICIES_MAX }) }
 }

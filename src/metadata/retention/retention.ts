@@ -13,6 +13,7 @@ import type { TagRows } from '../content/tags/tag-rows.ts'
 import type { ReadTotal } from '../content/totals.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
+import { updateBy } from '../rows.ts'
 import { manifest, repository } from '../schema/schema.ts'
 import type { Parts, Stale } from '../stale.ts'
 import { number, statement } from '../statement.ts'
@@ -182,7 +183,7 @@ function untaggedExpiry(db: Db, { recordEvent, version }: Means): Expiry {
     for (;;) {
       const rows = untagged.all({ repositoryId: id, before: until - keptMs, limit: MANIFESTS_READ })
       for (const row of rows) {
-        release.run({ id: row.id, at, version: version() })
+        release.run({ id: row.id, untaggedAt: null, unreferencedAt: at, version: version() })
         recordEvent(
           { type: 'retention.expire', repository: name, digest: digestFromBytes(row.digest) },
           caller,
@@ -214,12 +215,7 @@ function repositoryById(db: Db) {
 function untaggedStatements(db: Db) {
   return {
     /** Marks the manifest as one that has lost its last tag. */
-    release: statement(db, { id: number, at: number, version: number }, ({ id, at, version }) =>
-      db
-        .update(manifest)
-        .set({ untaggedAt: null, unreferencedAt: sql`${at}`, version: sql`${version}` })
-        .where(eq(manifest.id, id)),
-    ),
+    release: updateBy(db, manifest, ['untaggedAt', 'unreferencedAt', 'version'], 'id'),
     untagged: statement(
       db,
       { repositoryId: number, before: number, limit: number },

@@ -1,7 +1,8 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { sql } from 'drizzle-orm'
 import type { FindManifest } from '../content/manifests/manifest-rows.ts'
 import type { Db } from '../database.ts'
 import type { Reachability } from '../garbage/reachability.ts'
+import { selectBy, updateBy } from '../rows.ts'
 import { blob, manifest, manifestReference, repositoryBlob } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
 import type { Restore } from './restore.ts'
@@ -19,15 +20,8 @@ export interface RestoredContent {
 export type RestoreContent = ReturnType<typeof contentRestores>
 
 export function contentRestores(db: Db, { find, reach }: { find: FindManifest; reach: Reachability }) {
-  const children = statement(db, { id: number }, ({ id }) =>
-    db
-      .select({ digest: manifestReference.digest })
-      .from(manifestReference)
-      .where(and(eq(manifestReference.manifestId, id), eq(manifestReference.role, 'child'))),
-  )
-  const show = statement(db, { id: number }, ({ id }) =>
-    db.update(manifest).set({ deletedAt: null }).where(eq(manifest.id, id)),
-  )
+  const references = selectBy(db, manifestReference, 'manifestId', 'role')
+  const show = updateBy(db, manifest, ['deletedAt'], 'id')
   const showLinks = statement(db, { id: number, repositoryId: number }, ({ id, repositoryId }) =>
     db
       .update(repositoryBlob)
@@ -50,12 +44,12 @@ export function contentRestores(db: Db, { find, reach }: { find: FindManifest; r
     const shown: number[] = []
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       if (next.deletedAt !== null) {
-        show.run({ id: next.id })
+        show.run({ id: next.id, deletedAt: null })
         showLinks.run({ repositoryId, id: next.id })
         reach.appeared(next.id)
         shown.push(next.id)
       }
-      for (const { digest } of children.all({ id: next.id })) {
+      for (const { digest } of references.all({ manifestId: next.id, role: 'child' })) {
         const child = find(repositoryId, digest)
         if (child && child.deletedAt !== null && child.deletedAt >= windowStart) waiting.push(child)
       }

@@ -3,9 +3,9 @@ import type { Write } from '../../domain/access/caller.ts'
 import type { EventType } from '../../domain/events.ts'
 import type { Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
-import { whoColumns } from '../events.ts'
+import { insertInto } from '../rows.ts'
 import { tagHistory } from '../schema/schema.ts'
-import { bytes, number, optional, statement, text } from '../statement.ts'
+import { bytes, number, statement, text } from '../statement.ts'
 import { inTimeOrder } from './time-walk.ts'
 
 /** A move to record; null is no tag. */
@@ -44,29 +44,13 @@ export type TagLines = ReturnType<typeof tagLines>
 
 /** The history of tags, which the writer records and reads to undo changes. */
 export function tagLines(db: Db) {
-  const insert = statement(
-    db,
-    {
-      ...named,
-      digest: optional(bytes),
-      previous: optional(bytes),
-      previousExpiresAt: optional(number),
-      at: number,
-      act: text,
-      reason: optional(text),
-      account: optional(text),
-      credential: optional(text),
-      address: text,
-      requestId: text,
-    },
-    (line) => db.insert(tagHistory).values(line),
-  )
+  const insert = insertInto(db, tagHistory)
   const { firstSince, leftSince } = pastStatements(db)
   return {
     /** Records that a tag moved. */
-    add(repositoryId: number, name: Tag, { caller, previous, reason, ...line }: MoveLine): void {
-      const before = { previous: previous?.digest ?? null, previousExpiresAt: previous?.expiresAt ?? null }
-      insert.run({ ...whoColumns(caller), ...line, ...before, reason: reason ?? null, repositoryId, name })
+    add(repositoryId: number, name: Tag, { caller, previous, ...line }: MoveLine): void {
+      const before = { previous: previous?.digest, previousExpiresAt: previous?.expiresAt }
+      insert.run({ ...caller, ...line, ...before, repositoryId, name })
     },
 
     /** Returns the tag as it was at a time, null if it did not exist; undefined if it has not moved since. */

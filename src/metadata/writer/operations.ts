@@ -2,7 +2,7 @@ import { accountWrites, groupWrites } from '../accounts/accounts.ts'
 import { addressWrites } from '../accounts/addresses.ts'
 import { auditActWrites, auditWrites } from '../accounts/audit.ts'
 import { credentialWrites, installationWrites } from '../accounts/credentials.ts'
-import { grantWrites } from '../accounts/grants.ts'
+import { grantsOutlive, grantWrites } from '../accounts/grants.ts'
 import { noticeWrites } from '../accounts/notices.ts'
 import { cacheWrites } from '../cache/cached-content.ts'
 import { cacheDeletionWrites } from '../cache/deletions.ts'
@@ -86,10 +86,11 @@ export function operations(db: Db, version: VersionOfCall) {
 
 function accountOperations(db: Db, version: VersionOfCall) {
   const recordAct = auditWrites(db)
+  const parts = { recordAct, version, outlive: grantsOutlive(db) }
   return {
     ...installationWrites(db, recordAct),
-    ...accountWrites(db, { recordAct, version }),
-    ...groupWrites(db, { recordAct, version }),
+    ...accountWrites(db, parts),
+    ...groupWrites(db, parts),
     ...credentialWrites(db, recordAct),
     ...grantWrites(db, recordAct),
     ...auditActWrites(recordAct),

@@ -1,8 +1,9 @@
 import { eq } from 'drizzle-orm'
 import { type Digest, digestToBytes } from '../../../oci/digest.ts'
 import type { Db } from '../../database.ts'
+import { insertNew } from '../../rows.ts'
 import { blob, blobBytes } from '../../schema/schema.ts'
-import { bytes, number, statement } from '../../statement.ts'
+import { bytes, statement } from '../../statement.ts'
 
 /** Reads of the bytes of small blobs, whichever repositories link them. */
 export function blobBytesReads(db: Db) {
@@ -33,9 +34,7 @@ export function blobBytesReads(db: Db) {
 
 /** Stores the verified bytes of a small blob, once for all repositories. They are removed with the blob's row. */
 export function keepBytes(db: Db): (blobId: number, bytes: Uint8Array) => void {
-  const insert = statement(db, { blobId: number, content: bytes }, ({ blobId, content }) =>
-    db.insert(blobBytes).values({ blobId, bytes: content }).onConflictDoNothing(),
-  )
+  const insert = insertNew(db, blobBytes)
   return (blobId, { buffer, byteOffset, length }) =>
-    insert.run({ blobId, content: Buffer.from(buffer, byteOffset, length) })
+    insert.run({ blobId, bytes: Buffer.from(buffer, byteOffset, length) })
 }

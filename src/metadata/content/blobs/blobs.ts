@@ -5,6 +5,7 @@ import { registryError } from '../../../oci/error.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
 import type { RecordEvent } from '../../events.ts'
+import { selectBy, updateBy } from '../../rows.ts'
 import {
   blob,
   blobBytes,
@@ -20,9 +21,7 @@ import type { LinkBlob, LinkedBlob } from './blob-links.ts'
 /** Reads of blobs, mostly through a repository. */
 export function blobReads(db: Db) {
   const link = selectLink(db)
-  const stored = statement(db, { digest: bytes }, ({ digest }) =>
-    db.select({ id: blob.id }).from(blob).where(eq(blob.digest, digest)),
-  )
+  const stored = selectBy(db, blob, 'digest')
   const page = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
       .select({
@@ -88,15 +87,7 @@ interface Parts {
 export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
   const linked = selectLink(db)
   const user = selectUser(db)
-  const unlink = statement(
-    db,
-    { repositoryId: number, blobId: number, at: number },
-    ({ repositoryId, blobId, at }) =>
-      db
-        .update(repositoryBlob)
-        .set({ deletedAt: sql`${at}` })
-        .where(and(eq(repositoryBlob.repositoryId, repositoryId), eq(repositoryBlob.blobId, blobId))),
-  )
+  const unlink = updateBy(db, repositoryBlob, ['deletedAt'], 'repositoryId', 'blobId')
   return {
     /** Links a pushed blob into a repository. */
     linkBlob(call: BlobChange & LinkedBlob): void {
@@ -143,7 +134,7 @@ export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
           { status: 405 },
         )
       }
-      unlink.run({ repositoryId: found.repositoryId, blobId: found.blobId, at: call.at })
+      unlink.run({ ...found, deletedAt: call.at })
       recordEvent(
         { type: 'blob.delete', repository: call.repository, digest: call.digest },
         call.caller,

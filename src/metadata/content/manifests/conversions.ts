@@ -1,9 +1,10 @@
-import { and, eq, isNull, sql } from 'drizzle-orm'
+import { and, eq, isNull } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
+import { putInto } from '../../rows.ts'
 import { convertedManifest, manifest, repository } from '../../schema/schema.ts'
-import { bytes, number, statement, text } from '../../statement.ts'
+import { bytes, statement, text } from '../../statement.ts'
 import type { LinkBlob, LinkedBlob } from '../blobs/blob-links.ts'
 import type { RepositoryReads } from '../repositories/repositories.ts'
 import type { ReferenceRows } from './manifest-references.ts'
@@ -60,18 +61,7 @@ export function conversionWrites(
     references,
   }: { find: RepositoryReads['find']; findManifest: FindManifest; link: LinkBlob; references: ReferenceRows },
 ) {
-  const insert = statement(
-    db,
-    { repositoryId: number, digest: bytes, manifestId: number, tag: text },
-    (row) =>
-      db
-        .insert(convertedManifest)
-        .values(row)
-        .onConflictDoUpdate({
-          target: [convertedManifest.repositoryId, convertedManifest.digest],
-          set: { manifestId: sql`excluded.manifest_id`, tag: sql`excluded.tag` },
-        }),
-  )
+  const put = putInto(db, convertedManifest)
   return {
     /**
      * Records a conversion, so that it can be pulled by its digest; of several sources, the last one is kept. Its
@@ -90,7 +80,7 @@ export function conversionWrites(
         references.markUsed(repositoryId, source.id)
       }
       const digest = digestToBytes(call.digest)
-      insert.run({ repositoryId, digest, manifestId: source.id, tag: call.tag })
+      put.run({ repositoryId, digest, manifestId: source.id, tag: call.tag })
     },
   }
 }

@@ -1,8 +1,9 @@
-import { and, eq, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns } from 'drizzle-orm'
 import { digestToBytes } from '../../../oci/digest.ts'
 import type { Db } from '../../database.ts'
+import { insertForId, insertInto, insertNew, selectBy, updateBy } from '../../rows.ts'
 import { manifest, manifestBytes, manifestDigest } from '../../schema/schema.ts'
-import { bytes, number, optional, statement, text } from '../../statement.ts'
+import { bytes, number, statement } from '../../statement.ts'
 import type { VersionOfCall } from '../../versions.ts'
 import type { ManifestPut } from './manifest-put.ts'
 
@@ -10,26 +11,10 @@ export type FindManifest = ReturnType<typeof manifestFinder>
 
 /** Finds manifests by the id of their repository and any of their digests, including deleted ones. */
 export function manifestFinder(db: Db) {
-  const columns = {
-    id: manifest.id,
-    digest: manifest.digest,
-    mediaType: manifest.mediaType,
-    deletedAt: manifest.deletedAt,
-    unreferencedAt: manifest.unreferencedAt,
-    untaggedAt: manifest.untaggedAt,
-    usedAt: manifest.usedAt,
-    version: manifest.version,
-  }
-  const parameters = { repositoryId: number, digest: bytes }
-  const byFirst = statement(db, parameters, ({ repositoryId, digest }) =>
+  const byFirst = selectBy(db, manifest, 'repositoryId', 'digest')
+  const byOther = statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
     db
-      .select(columns)
-      .from(manifest)
-      .where(and(eq(manifest.repositoryId, repositoryId), eq(manifest.digest, digest))),
-  )
-  const byOther = statement(db, parameters, ({ repositoryId, digest }) =>
-    db
-      .select(columns)
+      .select(getTableColumns(manifest))
       .from(manifestDigest)
       .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
       .where(and(eq(manifestDigest.repositoryId, repositoryId), eq(manifestDigest.digest, digest))),
@@ -43,16 +28,26 @@ export type ManifestRows = ReturnType<typeof manifestRows>
 /** The rows of manifests. */
 export function manifestRows(db: Db, { find, version }: { find: FindManifest; version: VersionOfCall }) {
   const insert = manifestInserts(db, version)
-  const renew = renewal(db)
-  const hide = statement(db, { id: number, at: number, version: number }, ({ id, at, version }) =>
-    db
-      .update(manifest)
-      .set({ deletedAt: sql`${at}`, unreferencedAt: null, untaggedAt: null, version: sql`${version}` })
-      .where(eq(manifest.id, id)),
+  const renew = updateBy(
+    db,
+    manifest,
+    [
+      'mediaType',
+      'artifactType',
+      'pushedAt',
+      'deletedAt',
+      'unreferencedAt',
+      'untaggedAt',
+      'usedAt',
+      'version',
+    ],
+    'id',
   )
+  const hide = updateBy(db, manifest, ['deletedAt', 'unreferencedAt', 'untaggedAt', 'version'], 'id')
   return {
     find,
-    hide: (id: number, at: number) => hide.run({ id, at, version: version() }),
+    hide: (id: number, at: number) =>
+      hide.run({ id, deletedAt: at, unreferencedAt: null, untaggedAt: null, version: version() }),
 
     /**
      * Creates the row or restores the existing one, and adds the digest if it is new. If it is garbage, its time as
@@ -80,7 +75,7 @@ export function manifestRows(db: Db, { find, version }: { find: FindManifest; ve
       const wasPushed = found.deletedAt === null && found.usedAt === null
       const usedAt = wasPushed ? null : (call.usedAt ?? null)
       const state = { mediaType, artifactType, unreferencedAt, untaggedAt, usedAt }
-      renew.run({ ...state, id: found.id, at: call.at, version: version() })
+      renew.run({ ...state, id: found.id, pushedAt: call.at, deletedAt: null, version: version() })
       const appeared = found.deletedAt !== null || (found.usedAt !== null && usedAt === null)
       return { id: found.id, inserted: false, appeared, replaced: found.mediaType !== mediaType }
     },
@@ -97,76 +92,28 @@ export interface StoredRow {
   replaced: boolean
 }
 
-function renewal(db: Db) {
-  return statement(
-    db,
-    {
-      id: number,
-      mediaType: text,
-      artifactType: optional(text),
-      at: number,
-      unreferencedAt: optional(number),
-      untaggedAt: optional(number),
-      usedAt: optional(number),
-      version: number,
-    },
-    ({ id, mediaType, artifactType, at, unreferencedAt, untaggedAt, usedAt, version }) =>
-      db
-        .update(manifest)
-        .set({
-          mediaType: sql`${mediaType}`,
-          artifactType: sql`${artifactType}`,
-          pushedAt: sql`${at}`,
-          deletedAt: null,
-          unreferencedAt: sql`${unreferencedAt}`,
-          untaggedAt: sql`${untaggedAt}`,
-          usedAt: sql`${usedAt}`,
-          version: sql`${version}`,
-        })
-        .where(eq(manifest.id, id)),
-  )
-}
-
 function manifestInserts(db: Db, version: VersionOfCall) {
-  const row = statement(
-    db,
-    {
-      repositoryId: number,
-      digest: bytes,
-      mediaType: text,
-      artifactType: optional(text),
-      subject: optional(bytes),
-      size: number,
-      pushedAt: number,
-      usedAt: optional(number),
-      version: number,
-    },
-    (values) => db.insert(manifest).values(values).returning({ id: manifest.id }),
-  )
-  const content = statement(db, { digest: bytes, bytes }, (values) =>
-    db.insert(manifestBytes).values(values).onConflictDoNothing(),
-  )
-  const other = statement(db, { repositoryId: number, digest: bytes, manifestId: number }, (values) =>
-    db.insert(manifestDigest).values(values),
-  )
+  const row = insertForId(db, manifest)
+  const content = insertNew(db, manifestBytes)
+  const other = insertInto(db, manifestDigest)
   const keepContent = (digest: Buffer, { bytes: { buffer, byteOffset, length } }: ManifestPut) =>
     content.run({ digest, bytes: Buffer.from(buffer, byteOffset, length) })
   return {
     manifest(repositoryId: number, digest: Buffer, call: ManifestPut): number {
-      const { mediaType, artifactType = null, subject } = call.manifest
+      const { mediaType, artifactType, subject } = call.manifest
       keepContent(digest, call)
-      const size = call.bytes.length
-      const named = subject === undefined ? null : digestToBytes(subject)
       const values = {
         repositoryId,
         digest,
         mediaType,
         artifactType,
-        subject: named,
-        size,
+        subject: subject && digestToBytes(subject),
+        size: call.bytes.length,
         pushedAt: call.at,
+        usedAt: call.usedAt,
+        version: version(),
       }
-      return row.get({ ...values, usedAt: call.usedAt ?? null, version: version() }).id
+      return row.get(values).id
     },
     content: keepContent,
     otherDigest: (repositoryId: number, digest: Buffer, manifestId: number) =>

@@ -2,6 +2,7 @@ import { and, eq, isNull, type Placeholder, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../../oci/digest.ts'
 import type { Reference, RepositoryName } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
+import { selectBy } from '../../rows.ts'
 import { manifest, manifestBytes, manifestDigest, repository, tag } from '../../schema/schema.ts'
 import { bytes, number, statement, text } from '../../statement.ts'
 import { isTagAt } from '../tags/listed-tag.ts'
@@ -63,9 +64,7 @@ export function manifestReads(db: Db) {
       .innerJoin(manifest, eq(manifest.id, manifestDigest.manifestId))
       .where(and(inRepository(name), eq(manifestDigest.digest, digest))),
   )
-  const content = statement(db, { digest: bytes }, ({ digest }) =>
-    db.select({ bytes: manifestBytes.bytes }).from(manifestBytes).where(eq(manifestBytes.digest, digest)),
-  )
+  const content = selectBy(db, manifestBytes, 'digest')
   const findByDigest = (name: RepositoryName, named: Digest): ManifestRow | undefined => {
     const digest = digestToBytes(named)
     const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })

@@ -3,6 +3,7 @@ import type { RepositorySet } from '../../../domain/repository-set.ts'
 import { type Digest, digestFromBytes } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
+import { selectBy } from '../../rows.ts'
 import { manifest, repository } from '../../schema/schema.ts'
 import { number, statement, text } from '../../statement.ts'
 import type { RepositoryReads } from './repositories.ts'
@@ -120,9 +121,7 @@ function deletedPages(db: Db) {
 }
 
 function manifestPages(db: Db, find: RepositoryReads['find']) {
-  const byId = statement(db, { id: number }, ({ id }) =>
-    db.select().from(manifest).where(eq(manifest.id, id)),
-  )
+  const byId = selectBy(db, manifest, 'id')
   const manifests = (name: RepositoryName, condition: SQL | undefined, before: number, limit: number) => {
     const repositoryId = find(name)
     if (repositoryId === undefined) return undefined

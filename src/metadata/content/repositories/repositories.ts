@@ -2,6 +2,7 @@ import { and, asc, eq, gte, isNull } from 'drizzle-orm'
 import type { RepositorySet } from '../../../domain/repository-set.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
+import { insertForId } from '../../rows.ts'
 import { repository } from '../../schema/schema.ts'
 import { number, statement, text } from '../../statement.ts'
 import type { VersionOfCall } from '../../versions.ts'
@@ -74,8 +75,6 @@ export function ensureRepository(
   db: Db,
   { find, version }: Pick<RepositoryReads, 'find'> & { version: VersionOfCall },
 ): EnsureRepository {
-  const insert = statement(db, { name: text, createdAt: number, version: number }, (row) =>
-    db.insert(repository).values(row).returning({ id: repository.id }),
-  )
+  const insert = insertForId(db, repository)
   return (name, at) => find(name) ?? insert.get({ name, createdAt: at, version: version() }).id
 }

@@ -4,8 +4,9 @@ import { registryError } from '../../../oci/error.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
 import type { RecordEvent } from '../../events.ts'
+import { updateBy } from '../../rows.ts'
 import { repository } from '../../schema/schema.ts'
-import { boolean, number, optional, statement, text } from '../../statement.ts'
+import { number, statement, text } from '../../statement.ts'
 import { deletedThen, type Restore, tooLongAgo } from '../../time-machine/restore.ts'
 import { checkVersion, type VersionOfCall } from '../../versions.ts'
 import type { EnsureRepository, RepositoryReads } from './repositories.ts'
@@ -146,37 +147,13 @@ export function repositoryRows(db: Db, version: VersionOfCall) {
       .where(and(eq(repository.name, name), condition))
       .orderBy(desc(repository.deletedAt), desc(repository.id))
       .limit(1)
-  const change = statement(
+  const change = updateBy(
     db,
-    {
-      id: number,
-      description: text,
-      untaggedDays: optional(number),
-      immutableTags: boolean,
-      immutablePatterns: text,
-      version: number,
-    },
-    ({ id, description, untaggedDays, immutableTags, immutablePatterns, version }) =>
-      db
-        .update(repository)
-        .set({
-          description: sql`${description}`,
-          untaggedDays: sql`${untaggedDays}`,
-          immutableTags: sql`${immutableTags}`,
-          immutablePatterns: sql`${immutablePatterns}`,
-          version: sql`${version}`,
-        })
-        .where(eq(repository.id, id)),
+    repository,
+    ['description', 'untaggedDays', 'immutableTags', 'immutablePatterns', 'version'],
+    'id',
   )
-  const setDeleted = statement(
-    db,
-    { id: number, deletedAt: optional(number), version: number },
-    ({ id, deletedAt, version }) =>
-      db
-        .update(repository)
-        .set({ deletedAt: sql`${deletedAt}`, version: sql`${version}` })
-        .where(eq(repository.id, id)),
-  )
+  const setDeleted = updateBy(db, repository, ['deletedAt', 'version'], 'id')
   return {
     find: statement(db, { name: text }, ({ name }) =>
       db
@@ -197,13 +174,7 @@ export function repositoryRows(db: Db, version: VersionOfCall) {
     deletedAt: statement(db, { name: text, deletedAt: number }, ({ name, deletedAt }) =>
       deleted(name, eq(repository.deletedAt, deletedAt)),
     ),
-    change: (id: number, settings: RepositorySettings) =>
-      change.run({
-        ...settings,
-        immutablePatterns: JSON.stringify(settings.immutablePatterns),
-        id,
-        version: version(),
-      }),
+    change: (id: number, settings: RepositorySettings) => change.run({ ...settings, id, version: version() }),
     setDeleted: (id: number, deletedAt: number | null) =>
       setDeleted.run({ id, deletedAt, version: version() }),
   }

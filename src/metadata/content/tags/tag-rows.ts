@@ -1,4 +1,4 @@
-import { and, eq, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { eq, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { SYSTEM, type Write } from '../../../domain/access/caller.ts'
 import type { EventType } from '../../../domain/events.ts'
 import { digestFromBytes } from '../../../oci/digest.ts'
@@ -6,6 +6,7 @@ import type { RepositoryName, Tag } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
 import type { RecordEvent } from '../../events.ts'
 import type { Reachability } from '../../garbage/reachability.ts'
+import { deleteBy, selectBy, updateBy } from '../../rows.ts'
 import { repository, tag } from '../../schema/schema.ts'
 import { bytes, number, optional, statement, text } from '../../statement.ts'
 import type { TagLines } from '../../time-machine/tag-lines.ts'
@@ -52,9 +53,7 @@ interface Parts {
  */
 export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
   const statements = tagStatements(db)
-  const repositoryName = statement(db, { id: number }, ({ id }) =>
-    db.select({ name: repository.name }).from(repository).where(eq(repository.id, id)),
-  )
+  const repositories = selectBy(db, repository, 'id')
 
   const remove = (repositoryId: number, name: Tag, row: TagNow, move: Move) => {
     statements.remove.run({ repositoryId, name })
@@ -65,7 +64,7 @@ export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
     const row = statements.find.get({ repositoryId, name })
     if (row === undefined || row.expiresAt === null || row.expiresAt > at) return row
     remove(repositoryId, name, row, { caller: SYSTEM, at: row.expiresAt, act: 'tag.expire' })
-    const repository = repositoryName.get({ id: repositoryId })?.name as RepositoryName
+    const repository = repositories.get({ id: repositoryId })?.name as RepositoryName
     const digest = digestFromBytes(row.digest)
     recordEvent({ type: 'tag.expire', repository, tag: name, digest }, SYSTEM, row.expiresAt)
     return undefined
@@ -114,25 +113,12 @@ export function tagRows(db: Db, { recordEvent, lines, reach, version }: Parts) {
 
 function tagStatements(db: Db) {
   const named = { repositoryId: number, name: text }
-  const isNamed = ({ repositoryId, name }: { [K in keyof typeof named]: Placeholder }) =>
-    and(eq(tag.repositoryId, repositoryId), eq(tag.name, name))
   const expired = (when: SQL, limit: Placeholder) =>
     sql<TimePlace & { repositoryId: number; name: Tag }>`
       select repository_id as "repositoryId", name, expires_at as at, rowid as id from tag where ${when}
       order by expires_at, rowid limit ${limit}`
   return {
-    find: statement(db, named, (wanted) =>
-      db
-        .select({
-          manifestId: tag.manifestId,
-          digest: tag.digest,
-          expiresAt: tag.expiresAt,
-          checkedAt: tag.checkedAt,
-          version: tag.version,
-        })
-        .from(tag)
-        .where(isNamed(wanted)),
-    ),
+    find: selectBy(db, tag, 'repositoryId', 'name'),
     put: statement(
       db,
       {
@@ -160,16 +146,8 @@ function tagStatements(db: Db) {
             },
           }),
     ),
-    setEnd: statement(
-      db,
-      { ...named, expiresAt: optional(number), version: number },
-      ({ expiresAt, version, ...wanted }) =>
-        db
-          .update(tag)
-          .set({ expiresAt: sql`${expiresAt}`, version: sql`${version}` })
-          .where(isNamed(wanted)),
-    ),
-    remove: statement(db, named, (wanted) => db.delete(tag).where(isNamed(wanted))),
+    setEnd: updateBy(db, tag, ['expiresAt', 'version'], 'repositoryId', 'name'),
+    remove: deleteBy(db, tag, 'repositoryId', 'name'),
     pointing: statement(db, { manifestId: number, limit: number }, ({ manifestId, limit }) =>
       db.select({ name: tag.name }).from(tag).where(eq(tag.manifestId, manifestId)).limit(limit),
     ),
