@@ -36,8 +36,6 @@ export interface TableOptions<P extends { kind: string }, R extends TableRow> {
   answer(matched: Matched<P, R>): Response | Promise<Response>
   /** Completes an error response. The path and the row may be unknown. */
   refuse(response: Response, request: Request, path: P | undefined, row: R | undefined): void
-  /** Returns the methods for the Allow header from the rows of a path. */
-  allow?(rows: R[]): string[]
   /** Headers of every response. */
   headers?: Record<string, string>
   metrics: Metrics
@@ -48,7 +46,7 @@ export interface TableOptions<P extends { kind: string }, R extends TableRow> {
 
 /** Dispatches requests whose paths do not fit a router: finds the row of each request, counts it and logs it. */
 export function tableDispatch<P extends { kind: string }, R extends TableRow>(options: TableOptions<P, R>) {
-  const { metrics, allow = methodsOf } = options
+  const { metrics } = options
   const headers = Object.entries(options.headers ?? {})
   const table = lookup(options.rows, metrics)
   const logRequest = requestLogger(options.log)
@@ -69,9 +67,7 @@ export function tableDispatch<P extends { kind: string }, R extends TableRow>(op
       // A mirror listener has no rows for some kinds of path.
       const rows = table.get(path.kind)
       found = rows?.get(method)
-      if (found === undefined) {
-        throw notAllowed(method, allow([...(rows?.values() ?? [])].map(({ row }) => row)))
-      }
+      if (found === undefined) throw notAllowed(method, [...(rows?.keys() ?? [])])
       response = await options.answer({ request, path, row: found.row, requestId, noted })
     } catch (error) {
       failure = error
@@ -129,12 +125,8 @@ export function operationIdOf({ id }: TableRow, method: string): string {
   return method === 'HEAD' ? id.replace(/^(v[12])[A-Z][a-z]+/, '$1Head') : id
 }
 
-function methodsOf(rows: TableRow[]): string[] {
-  return rows.flatMap(({ methods }) => methods)
-}
-
 function notAllowed(method: string, allowed: string[]) {
   return registryError('UNSUPPORTED', `method ${method} is not allowed here`, {
-    headers: { allow: [...new Set(allowed)].join(', ') },
+    headers: { allow: allowed.join(', ') },
   })
 }

@@ -1,4 +1,4 @@
-import { Elysia, t } from 'elysia'
+import { Elysia, type Static, t } from 'elysia'
 import type { AccountServices } from '../core/accounts/account-services.ts'
 import type { IssuedToken } from '../core/accounts/registry-tokens.ts'
 import type { Identity } from '../domain/access/access.ts'
@@ -23,6 +23,20 @@ const Tokens = t.Object(
     refresh_token: t.Optional(t.String()),
   },
   { description: 'A token for /v2 with the requested scope, limited to what the account may do' },
+)
+
+const Grant = t.Object(
+  {
+    grant_type: t.UnionEnum(['password', 'refresh_token'], { default: undefined }),
+    service: t.Optional(t.String()),
+    client_id: t.Optional(t.String()),
+    scope: t.Optional(t.String({ example: 'repository:library/alpine:pull' })),
+    access_type: t.Optional(t.String({ description: '`offline` asks for a refresh token' })),
+    username: t.Optional(t.String({ example: 'alice' })),
+    password: t.Optional(t.String({ example: 'correct-horse-battery' })),
+    refresh_token: t.Optional(t.String()),
+  },
+  { additionalProperties: t.String() },
 )
 
 const ANSWERS = { 200: Tokens, 400: Errors, 401: Errors, 413: Errors, 415: Errors, 429: Errors, 500: Errors }
@@ -85,33 +99,18 @@ export function token({ authenticator, addressOf, accounts: { registryTokens }, 
         )
       },
       {
-        body: t.Object(
-          {
-            grant_type: t.UnionEnum(['password', 'refresh_token'], { default: undefined }),
-            service: t.Optional(t.String()),
-            client_id: t.Optional(t.String()),
-            scope: t.Optional(t.String({ example: 'repository:library/alpine:pull' })),
-            access_type: t.Optional(t.String({ description: '`offline` asks for a refresh token' })),
-            username: t.Optional(t.String({ example: 'alice' })),
-            password: t.Optional(t.String({ example: 'correct-horse-battery' })),
-            refresh_token: t.Optional(t.String()),
-          },
-          { additionalProperties: t.String() },
-        ),
+        body: Grant,
         response: ANSWERS,
         detail: { summary: 'Get a token (OAuth 2)', operationId: 'postAccessToken', security: [{}] },
       },
     )
 }
 
-interface Grant {
-  grant_type: 'password' | 'refresh_token'
-  username?: string
-  password?: string
-  refresh_token?: string
-}
-
-function identityOf(authenticator: Authenticator, grant: Grant, address: string): Promise<Identity> {
+function identityOf(
+  authenticator: Authenticator,
+  grant: Static<typeof Grant>,
+  address: string,
+): Promise<Identity> {
   if (grant.grant_type === 'refresh_token')
     return authenticator.authenticateRefresh(grant.refresh_token ?? '', address)
   return authenticator.authenticatePassword(grant.username ?? '', grant.password ?? '', address)

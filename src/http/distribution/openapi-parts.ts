@@ -67,12 +67,15 @@ export const HEADERS: Partial<Record<string, Record<number, Record<string, OpenA
   v2ListRepositories: { 200: link },
 }
 
-const string: OpenAPIV3.SchemaObject = { type: 'string' }
+export const string: OpenAPIV3.SchemaObject = { type: 'string' }
 
-const object = (properties: Record<string, OpenAPIV3.SchemaObject>, required = Object.keys(properties)) =>
-  ({ type: 'object', required, properties }) satisfies OpenAPIV3.SchemaObject
+/** An object; by default all of its properties are required. */
+export const object = (
+  properties: Record<string, OpenAPIV3.SchemaObject>,
+  required = Object.keys(properties),
+): OpenAPIV3.SchemaObject => ({ type: 'object', required, properties })
 
-const list = (items: OpenAPIV3.SchemaObject): OpenAPIV3.SchemaObject => ({ type: 'array', items })
+export const list = (items: OpenAPIV3.SchemaObject): OpenAPIV3.SchemaObject => ({ type: 'array', items })
 
 /** The distribution-spec, "Error Codes". */
 export const ERRORS: OpenAPIV3.MediaTypeObject = {
@@ -110,7 +113,7 @@ const index = object({
 
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 
-const BYTES: OpenAPIV3.MediaTypeObject = { schema: { type: 'string', format: 'binary' } }
+export const BYTES: OpenAPIV3.MediaTypeObject = { schema: { type: 'string', format: 'binary' } }
 
 /** Returns the response body of a row: JSON with its schema, or bytes. */
 export function contentOfAnswer(

@@ -24,13 +24,11 @@ export function v1Dispatch(options: V1Options): (request: Request) => Promise<Re
     ...options,
     rows: V1_ROUTES as readonly V1Route[],
     parse: parseV1Path,
-    allow: allowOf,
     answer: (matched) => answer(context, matched),
     refuse(response, _request, path) {
       response.headers.set('cache-control', 'no-store')
       if (response.status === 405 && path !== undefined) {
-        const rows = V1_ROUTES.filter((row) => row.path === path.kind) as V1Route[]
-        response.headers.set('allow', allowOf(rows).join(', '))
+        response.headers.set('allow', allowedOn(path).join(', '))
       }
       if (response.status === 401)
         response.headers.set('www-authenticate', 'Basic realm="cay", charset="UTF-8"')
@@ -102,6 +100,7 @@ function authorise(
 }
 
 /** Returns the methods that are not refused; may be empty (RFC 9110, 10.2.1). */
-function allowOf(rows: V1Route[]): string[] {
-  return rows.flatMap(({ handle, methods }) => (handle === refuse ? [] : methods))
+function allowedOn({ kind }: V1Path): string[] {
+  const rows = V1_ROUTES.filter(({ path, handle }) => path === kind && handle !== refuse)
+  return rows.flatMap(({ methods }) => methods)
 }

@@ -1,25 +1,17 @@
 import type { OpenAPIV3 } from 'openapi-types'
+import { list, NAME, object, string as text } from '../distribution/openapi-parts.ts'
 
 /* Request and response schemas of Docker's V1 API for the OpenAPI document, by row id. */
 
 type Schema = OpenAPIV3.SchemaObject
 type Media = OpenAPIV3.MediaTypeObject
 
-const NAME = 'library/alpine'
 const LEAF = 'b96aa2ad20a4e75c0b1d4dcfcf1b7a1bb1c7e3ff1c0e7d3b6a2f4e8d9c0a1b2c'
 const BASE = '00d96aa2ad20a4e75c0b1d4dcfcf1b7a1bb1c7e3ff1c0e7d3b6a2f4e8d9c0a1b'
 
-const text: Schema = { type: 'string' }
 const integer: Schema = { type: 'integer' }
 const boolean: Schema = { type: 'boolean' }
 const id: Schema = { type: 'string', pattern: '^[0-9a-f]{64}$' }
-
-const object = (properties: Record<string, Schema>, required = Object.keys(properties)): Schema => ({
-  type: 'object',
-  required,
-  properties,
-})
-const list = (items: Schema): Schema => ({ type: 'array', items })
 
 /** The path parameters, by their names in the template. */
 export const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>> = {
@@ -134,6 +126,3 @@ export const REGISTERED: Media = {
   schema: { anyOf: [text, object({ error: text, issue: text })] },
   example: 'Username or email already exists',
 }
-
-/** A layer, or a range of it. */
-export const BYTES: Media = { schema: { type: 'string', format: 'binary' } }

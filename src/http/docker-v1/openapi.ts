@@ -1,8 +1,8 @@
 import type { OpenAPIV3 } from 'openapi-types'
-import { ERRORS } from '../distribution/openapi-parts.ts'
+import { BYTES, ERRORS } from '../distribution/openapi-parts.ts'
 import { tablePaths } from '../openapi/table-paths.ts'
 import { refuse } from './base.ts'
-import { ANSWERS, BODIES, BYTES, PARTS, QUERIES, REGISTERED } from './openapi-parts.ts'
+import { ANSWERS, BODIES, PARTS, QUERIES, REGISTERED } from './openapi-parts.ts'
 import { V1_PATH_TEMPLATES } from './path.ts'
 import { V1_ROUTES, type V1Access, type V1Route } from './routes.ts'
 

@@ -4,7 +4,6 @@ import { EXAMPLE_ENTRIES, EXAMPLE_TEXTS } from './example-texts.ts'
 /** A TypeBox schema, with the keywords that OpenAPI 3.0 does not have. */
 type Schema = OpenAPIV3.SchemaObject & {
   const?: unknown
-  examples?: unknown[]
   patternProperties?: Record<string, Schema>
 }
 
@@ -26,10 +25,6 @@ export function toPlainSchema(schema: Schema): void {
   if (schema.const !== undefined) {
     schema.enum = [schema.const]
     delete schema.const
-  }
-  if (schema.examples !== undefined) {
-    schema.example ??= schema.examples[0]
-    delete schema.examples
   }
   const alternatives = (schema.anyOf ?? []) as Schema[]
   if (alternatives.length > 0) joinAlternatives(schema, alternatives)
@@ -54,11 +49,11 @@ function joinAlternatives(schema: Schema, alternatives: Schema[]): void {
 
 /** Returns the subschemas of a schema. */
 function childrenOf(schema: Schema): Schema[] {
-  const { properties = {}, additionalProperties, patternProperties = {}, anyOf = [], allOf = [] } = schema
+  const { properties = {}, additionalProperties, patternProperties = {}, anyOf = [] } = schema
   const items = 'items' in schema && schema.items ? [schema.items] : []
   const more = typeof additionalProperties === 'object' ? [additionalProperties] : []
   const named = [...Object.values(properties), ...Object.values(patternProperties)]
-  return [...named, ...more, ...items, ...anyOf, ...allOf] as Schema[]
+  return [...named, ...more, ...items, ...anyOf] as Schema[]
 }
 
 /** Returns an example of a request's body: the required parts, and the optional parts with their own example. */
@@ -79,8 +74,7 @@ export function requestExampleOf(schema: Schema): unknown {
 export function exampleOf(schema: Schema, name = ''): unknown {
   const given = schema.example ?? schema.default ?? schema.enum?.[0]
   if (given !== undefined) return given
-  const [first] = [...(schema.anyOf ?? []), ...(schema.allOf ?? [])] as Schema[]
-  if (first !== undefined) return exampleOf(first, name)
+  if (schema.anyOf?.[0] !== undefined) return exampleOf(schema.anyOf[0] as Schema, name)
   switch (schema.type) {
     case 'object':
       return exampleObject(schema, name)
