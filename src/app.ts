@@ -37,9 +37,10 @@ import { removeIndex } from './files/remove-index.ts'
 import { Collector } from './gc/collector.ts'
 import type { ApiServices } from './http/admin/services.ts'
 import { listenAll } from './http/listener/listen-all.ts'
+import type { Listener } from './http/listener/listener.ts'
 import { listenerOptions } from './http/listener/listener-options.ts'
 import { serveMirror } from './http/mirror.ts'
-import { type HttpServer, serveHttp } from './http/server.ts'
+import { serveHttp } from './http/server.ts'
 import { openSocket } from './http/socket.ts'
 import { IdleMemory } from './idle-memory.ts'
 import type { Scrub } from './integrity/scrub.ts'
@@ -93,7 +94,7 @@ export async function openApp(config: Config, log: Logger, options: AppOptions =
   const { auth, uploads, now, clocks } = services
   if (!auth.access.isOpen) await makeFirstAdmin(services, options, log)
   await uploads.tidy()
-  let servers: HttpServer[] = []
+  let servers: Listener[] = []
   const tls = await openTls(tlsChoice, config.host, {
     data: config.data,
     log,

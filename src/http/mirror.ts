@@ -4,9 +4,8 @@ import { clientsOf } from './clients.ts'
 import { v2Dispatch } from './distribution/dispatch.ts'
 import { routes } from './distribution/routes.ts'
 import { Listener } from './listener/listener.ts'
-import { SendfilePacer } from './listener/sendfile-pacer.ts'
 import { errors } from './problem/errors.ts'
-import type { HttpOptions, HttpServer } from './server.ts'
+import type { HttpOptions } from './server.ts'
 
 /**
  * Serves one upstream's repositories by their own names, as Docker's `registry-mirrors` requests them. It serves only
@@ -17,9 +16,8 @@ export function serveMirror(
   mirrorOf: Upstream,
   hostname: string,
   port: number,
-): HttpServer {
+): Listener {
   const { auth, content, log, limits, tls, metrics } = options
-  const pacer = new SendfilePacer(() => listener.pending)
   const clients = clientsOf(options, (request) => listener.addressOf(request))
   const dispatch = v2Dispatch({
     ...clients,
@@ -38,7 +36,7 @@ export function serveMirror(
     isForV1: () => false,
     onBlobBody: (bytes, isFile) => {
       metrics.traffic.sent += bytes
-      if (isFile && !tls) pacer.begin(bytes)
+      if (isFile) listener.sendsFile(bytes)
     },
   })
   const app = new Elysia({ handler: { standardHostname: tls !== undefined } })
@@ -47,12 +45,5 @@ export function serveMirror(
     .all('/v2/*', ({ request }) => dispatch(request), { parse: 'none' })
   const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
   const listener = new Listener(fetch, hostname, port, tls?.credentials)
-  return {
-    address: listener.address,
-    replace: (credentials) => listener.replace(credentials),
-    async stop(secondsMax) {
-      await listener.stop(secondsMax)
-      pacer.stop()
-    },
-  }
+  return listener
 }

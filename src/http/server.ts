@@ -15,7 +15,6 @@ import { isForV1, v1Surface } from './docker-v1/surface.ts'
 import { health } from './health.ts'
 import type { FrontDoor } from './listener/front-door.ts'
 import { Listener } from './listener/listener.ts'
-import { SendfilePacer } from './listener/sendfile-pacer.ts'
 import { metrics } from './metrics.ts'
 import { onDemand } from './on-demand.ts'
 import { errors } from './problem/errors.ts'
@@ -67,27 +66,16 @@ const PAGE_PATHS = [
 
 const showPage = ({ webPage }: typeof import('./page/page.ts')) => webPage()
 
-export interface HttpServer {
-  /** `host:port`, with the actual port. */
-  address: string
-  /** Uses another certificate for new connections. Only with TLS. */
-  replace(credentials: Credentials): void
-  /** Stops accepting requests; resolves when those in flight have ended, or after the given seconds. */
-  stop(secondsMax: number): Promise<void>
-}
-
 /** Mounts every surface and listens. This function shows the whole URL space. */
-export function serveHttp(options: HttpOptions, hostname: string, port: number): HttpServer {
+export function serveHttp(options: HttpOptions, hostname: string, port: number): Listener {
   const { auth, content, log, limits, tls, metrics: counted } = options
-  const pacer = new SendfilePacer(() => listener.pending)
   const clients = clientsOf(options, (request) => listener.addressOf(request))
   const { authenticate, nextRequestId } = clients
   const table = routes()
   const { docker, metrics: settings } = content.config
   const onBlobBody = (bytes: number, isFile: boolean) => {
     counted.traffic.sent += bytes
-    // With TLS, Bun reads and sends files in small pieces.
-    if (isFile && !tls) pacer.begin(bytes)
+    if (isFile) listener.sendsFile(bytes)
   }
   const shared = {
     ...auth,
@@ -136,12 +124,5 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   for (const path of PAGE_PATHS) app.all(path, show, WHOLE).head(path, show, WHOLE)
   const fetch = (request: Request) => options.frontDoor.admit(clients.arrivalOf(request), app.fetch)
   const listener = new Listener(fetch, hostname, port, tls?.credentials)
-  return {
-    address: listener.address,
-    replace: (credentials) => listener.replace(credentials),
-    async stop(secondsMax) {
-      await listener.stop(secondsMax)
-      pacer.stop()
-    },
-  }
+  return listener
 }

@@ -1,4 +1,5 @@
 import type { Credentials } from '../../domain/server-certificate.ts'
+import { SendfilePacer } from './sendfile-pacer.ts'
 
 /** The idle timeout of connections, in seconds. A stalled body gets its error response earlier. */
 const CONNECTION_IDLE_SECONDS_MAX = 255
@@ -26,19 +27,17 @@ export class Listener {
   /** The original requests of those whose URL was completed. */
   private readonly originals = new WeakMap<Request, Request>()
   private readonly leaving = new Set<BunServer>()
+  private readonly pacer = new SendfilePacer(() => this.server.pendingRequests)
+  private readonly usesTls: boolean
   private server: BunServer
 
   /** @throws an error with code EADDRINUSE when the port is in use */
   constructor(fetch: Fetch, hostname: string, port: number, credentials: Credentials | undefined) {
     this.fetch = (request) => fetch(request.url.startsWith('/') ? this.named(request) : request)
     this.hostname = hostname
+    this.usesTls = credentials !== undefined
     const taken = credentials && canShare ? freePort(hostname, port) : port
     this.server = listen(this.fetch, hostname, taken, credentials)
-  }
-
-  /** How many requests are in flight. */
-  get pending(): number {
-    return this.server.pendingRequests
   }
 
   /** `host:port`, with the actual port. */
@@ -57,7 +56,12 @@ export class Listener {
     return ''
   }
 
-  /** Uses another certificate for new connections. No request is dropped. */
+  /** Call it before a body of this many bytes is sent from a file. With TLS, Bun sends files in small pieces. */
+  sendsFile(bytes: number): void {
+    if (!this.usesTls) this.pacer.begin(bytes)
+  }
+
+  /** Uses another certificate for new connections. No request is dropped. Only with TLS. */
   replace(credentials: Credentials): void {
     const old = this.server
     const port = old.port ?? 0
@@ -70,6 +74,7 @@ export class Listener {
   /** Stops accepting requests. Resolves when those in flight have ended, at the latest after the given seconds. */
   async stop(secondsMax: number): Promise<void> {
     await Promise.all([this.server, ...this.leaving].map((server) => stop(server, secondsMax)))
+    this.pacer.stop()
   }
 
   private async leave(server: BunServer): Promise<void> {
