@@ -22,16 +22,13 @@ export function serveMirror(
   const dispatch = v2Dispatch({
     ...clients,
     routes: routes().filter(({ access }) => access === 'pull' || access === 'base'),
-    registry: content.registry,
-    pulls: content.pulls,
-    access: auth.access,
+    ...auth,
+    content,
     accounts: options.accounts,
     limits,
     metrics,
     log,
-    upstreams: content.upstreams,
     mirrorOf,
-    service: auth.tokens.service,
     authenticate: (request) => auth.authenticator.authenticate(null, () => clients.addressOf(request)),
     isForV1: () => false,
     onBlobBody: (bytes, isFile) => {

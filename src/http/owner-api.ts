@@ -47,12 +47,9 @@ export function ownerApi({ auth, log, ...options }: OwnerOptions) {
   const dispatch = v2Dispatch({
     ...context,
     routes: routes(),
-    registry: options.content.registry,
-    pulls: options.content.pulls,
     log,
-    upstreams: options.content.upstreams,
     mirrorOf: undefined,
-    service: auth.tokens.service,
+    tokens: auth.tokens,
     originOf: () => 'http://localhost',
     nextRequestId,
     onBlobBody: () => {},

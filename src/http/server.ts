@@ -92,11 +92,7 @@ export function serveHttp(options: HttpOptions, hostname: string, port: number):
   const dispatch = v2Dispatch({
     ...shared,
     routes: table,
-    registry: content.registry,
-    pulls: content.pulls,
-    upstreams: content.upstreams,
     mirrorOf: undefined,
-    service: auth.tokens.service,
     authenticate: auth.access.isOpen ? () => NOBODY : authenticate,
     isForV1: (request) => docker.v1 && docker.v1Fallback && isForV1(request),
   })

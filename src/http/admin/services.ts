@@ -27,8 +27,8 @@ export interface ApiServices extends ContentServices {
   mirrors: { upstream: string; address: string }[]
   /** Milliseconds since 1970. */
   startedAt: number
-  /** Whether the disk has free space for pushes. */
   /** The verification of stored content. */
   scrub: { readonly databaseFaults: number }
+  /** Whether the disk has free space for pushes. */
   reserve: Pick<DiskReserve, 'problem' | 'falls' | 'check' | 'bytesMin'>
 }

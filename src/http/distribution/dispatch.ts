@@ -1,11 +1,11 @@
 import type { Logger } from 'pino'
-import type { ManifestPulls } from '../../core/pulls/manifest-pulls.ts'
 import type { Identity } from '../../domain/access/access.ts'
-import { type Origin, repositoryOf, type Upstreams } from '../../domain/address.ts'
-import type { Registry } from '../../domain/registry.ts'
+import type { Authentication } from '../../domain/access/authentication.ts'
+import { type Origin, repositoryOf } from '../../domain/address.ts'
 import { registryError } from '../../oci/error.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Metrics } from '../../telemetry/metrics.ts'
+import type { ApiServices } from '../admin/services.ts'
 import type { Noted } from '../noted.ts'
 import type { Bodies } from '../request/bodies.ts'
 import type { BodySource } from '../request/body-reader.ts'
@@ -18,12 +18,10 @@ import type { Route, routes } from './routes.ts'
 
 export interface V2Options extends Authorising {
   routes: ReturnType<typeof routes>
-  registry: Registry
-  pulls: ManifestPulls
+  content: Pick<ApiServices, 'registry' | 'pulls' | 'upstreams'>
   limits: V2Limits
   metrics: Metrics
   log: Logger
-  upstreams: Upstreams
   authenticate: (request: Request) => Identity | Promise<Identity>
   addressOf: (request: Request) => string
   bodies: Bodies
@@ -31,8 +29,7 @@ export interface V2Options extends Authorising {
   beforeLarge: (request: Request, bytes: number) => Promise<void>
   /** Returns the scheme and host that the client used to reach this registry. */
   originOf: (request: Request) => string
-  /** The service name in challenges and tokens, which is constant for the installation. */
-  service: string
+  tokens: Authentication['tokens']
   nextRequestId: () => string
   onBlobBody: (bytes: number, isFile: boolean) => void
   /** Reports whether to hide `/v2/` from the client, so that it falls back to `/v1/`. */
@@ -102,7 +99,7 @@ function challenge(
 ): string {
   const repository = path && resolve(options, request, path)
   const scope = scopeOf(route?.access, repository, queryOf(request.url))
-  const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.service}"`
+  const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.tokens.service}"`
   return scope === '' ? realm : `${realm},scope="${scope}"`
 }
 
@@ -126,8 +123,8 @@ function exchangeOf(
   return {
     request,
     path,
-    registry: options.registry,
-    pulls: options.pulls,
+    registry: options.content.registry,
+    pulls: options.content.pulls,
     // Handlers of paths without a name do not read the repository.
     repository: repository ?? ('' as RepositoryName),
     query: queryOf(request.url),
@@ -157,7 +154,12 @@ function resolve(options: V2Options, request: Request, path: V2Path): Repository
     isOwnHost: (host) =>
       host === request.headers.get('host') || host === new URL(options.originOf(request)).host,
   }
-  return repositoryOf(options.upstreams, origin, path.name, queryOf(request.url).get('ns') ?? undefined)
+  return repositoryOf(
+    options.content.upstreams,
+    origin,
+    path.name,
+    queryOf(request.url).get('ns') ?? undefined,
+  )
 }
 
 function unknownRepository(request: Request, name: RepositoryName) {

@@ -20,17 +20,19 @@ function dispatchWithUpstream(access = openAccess) {
         return { items: [], more: false }
       },
     },
-  } as unknown as V2Options['registry']
+  } as unknown as V2Options['content']['registry']
   const dispatch = v2Dispatch({
     routes: routes(),
-    registry,
-    pulls: {} as V2Options['pulls'],
+    content: {
+      registry,
+      pulls: {} as V2Options['content']['pulls'],
+      upstreams: { find: (name) => (name === hub.name ? hub : undefined), findByHost: () => undefined },
+    },
     access,
     accounts: { audit: { noteRefusal: () => {} } },
     limits: { manifestBytesMax: 1024, pageMax: 10, tagsPerPushMax: 10 },
     metrics: new Metrics(),
     log: openMemoryLog().log,
-    upstreams: { find: (name) => (name === hub.name ? hub : undefined), findByHost: () => undefined },
     mirrorOf: undefined,
     authenticate: () => NOBODY,
     addressOf: () => '127.0.0.1',
@@ -38,7 +40,7 @@ function dispatchWithUpstream(access = openAccess) {
     beforeLarge: async () => {},
     sourceOf: (request) => ({ request, client: undefined }),
     originOf: () => 'https://registry.example',
-    service: 'cay',
+    tokens: { service: 'cay' },
     nextRequestId: () => 'request',
     onBlobBody: () => {},
     isForV1: () => false,
