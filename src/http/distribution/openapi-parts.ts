@@ -105,11 +105,7 @@ const descriptor = object(
   ['mediaType', 'digest', 'size'],
 )
 
-const index = object({
-  schemaVersion: { type: 'integer' },
-  mediaType: string,
-  manifests: list(descriptor),
-})
+const index = object({ schemaVersion: { type: 'integer' }, mediaType: string, manifests: list(descriptor) })
 
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
 

@@ -8,12 +8,7 @@ import { V1_ROUTES, type V1Access, type V1Route } from './routes.ts'
 
 /** Returns the OpenAPI paths of /v1. */
 export function v1Paths(): OpenAPIV3.PathsObject {
-  return tablePaths(listedRoutes(), {
-    templates: V1_PATH_TEMPLATES,
-    parts: PARTS,
-    operation,
-    contentOf,
-  })
+  return tablePaths(listedRoutes(), { templates: V1_PATH_TEMPLATES, parts: PARTS, operation, contentOf })
 }
 
 /** Returns the rows, with only the first request of a push: this registry refuses the others in the same way. */

@@ -27,10 +27,7 @@ export function v1Surface({ content, ...options }: V1SurfaceOptions) {
     () => import('./dispatch.ts'),
     ({ v1Dispatch }) => ({ handle: v1Dispatch({ ...options, images, blobs, usage, repositories }) }),
   )
-  return surface.all('/v1/*', ({ request }) => dispatch(request), {
-    parse: 'none',
-    detail: { hide: true },
-  })
+  return surface.all('/v1/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })
 }
 
 /** Reports whether the client is a Docker with no or poor support for `/v2`, which falls back to V1. */

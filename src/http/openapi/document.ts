@@ -50,10 +50,7 @@ export const TAGS: OpenAPIV3.TagObject[] = [
   { name: 'retention', description: 'Policies that decide which tags expire.' },
   { name: 'events', description: 'The history of changes to content.' },
   { name: 'jobs', description: 'Long-running operations and their progress.' },
-  {
-    name: 'gc',
-    description: 'Garbage collection: what will be deleted and when, and why the rest is kept.',
-  },
+  { name: 'gc', description: 'Garbage collection: what will be deleted and when, and why the rest is kept.' },
   { name: 'purges', description: 'Permanent deletion of what could still be restored.' },
   { name: 'server', description: 'Version, settings and health of the server.' },
   { name: 'session', description: 'Browser sessions.' },

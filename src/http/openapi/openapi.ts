@@ -55,11 +55,7 @@ codes.`
 
 /** Serves the API reference at `/swagger`, its script, and the OpenAPI 3 document at `/swagger/json`. */
 export function openapi(options: OpenApiOptions) {
-  const info = {
-    title: 'cay',
-    version: options.version,
-    description: DESCRIPTION,
-  }
+  const info = { title: 'cay', version: options.version, description: DESCRIPTION }
   let script: Promise<Script> | undefined
   let document: OpenAPIV3.Document | undefined
   return new Elysia({ name: 'openapi' })

@@ -15,9 +15,7 @@ export const Problem = t.Object(
     detail: t.String({ description: 'What went wrong this time, and what to do about it' }),
     code,
     errors: t.Optional(
-      t.Array(t.Object({ code, detail: t.String() }), {
-        description: 'All errors, if there are several',
-      }),
+      t.Array(t.Object({ code, detail: t.String() }), { description: 'All errors, if there are several' }),
     ),
   },
   {
