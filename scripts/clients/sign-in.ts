@@ -28,8 +28,50 @@ export const signIn: Client = {
     }
   },
   cases: {
-    'each client pulls with the login of each other client': pullWithEachLogin,
-    'a refused push or pull says why': refuse,
+    async 'each client pulls with the login of each other client'(context) {
+      await using registry = await startRegistry(context, 'writer')
+      const { shell } = registry
+      await shell(LOGINS.helm)
+      await shell('helm create chart && helm package chart')
+      await shell('helm push --plain-http --registry-config $AUTH chart-0.1.0.tgz oci://$R/team')
+      for (const login of Object.values(LOGINS)) {
+        await shell(login)
+        for (const pull of Object.values(PULLS)) await shell(pull)
+      }
+    },
+    async 'a refused push or pull says why'(context) {
+      await using registry = await startRegistry(context, 'reader')
+      const { shell, address } = registry
+      await writeDockerArchive(join(context.folder, 'image.tar'), await makeImage(), `${address}/team/app:1`)
+      await writeLayout(join(context.folder, 'image2'), await makeImage(), '1')
+      await shell(LOGINS.docker)
+      await shell('docker load --input image.tar')
+      await shell('tar --create --file layout.tar --directory image2 .')
+      await shell('ctr images import --no-unpack --base-name $R/team/other layout.tar')
+      const push = /alice may not push to team\/app: needs writer/
+      const pull = /alice may not pull from secret\/app: needs reader/
+      for (const [reason, command] of [
+        [push, 'docker push $R/team/app:1'],
+        [push, 'skopeo copy --dest-tls-verify=false --authfile $AUTH oci:image:1 docker://$R/team/app:2'],
+        [
+          push,
+          'podman push --tls-verify=false --authfile $AUTH $(podman pull --quiet oci:image:1) $R/team/app:2',
+        ],
+        [push, 'crane push --insecure image $R/team/app:2'],
+        [push, 'oras push --plain-http --registry-config $AUTH $R/team/app:2 password'],
+        [push, 'ctr images push --plain-http --user alice:$P $R/team/app:2 $R/team/other:1'],
+        [pull, 'docker pull $R/secret/app:1'],
+        [pull, 'skopeo inspect --tls-verify=false --authfile $AUTH docker://$R/secret/app:1'],
+        [pull, 'podman pull --tls-verify=false --authfile $AUTH $R/secret/app:1'],
+        [pull, 'crane digest --insecure $R/secret/app:1'],
+        [pull, 'oras pull --plain-http --registry-config $AUTH $R/secret/app:1'],
+        [pull, 'ctr images pull --plain-http --user alice:$P $R/secret/app:1'],
+      ] as const)
+        await rejects(shell(command), (error: Error) => {
+          match(error.message, reason, command)
+          return true
+        })
+    },
   },
 }
 
@@ -53,52 +95,6 @@ const PULLS = {
   crane: 'crane manifest --insecure $R/team/app:1',
   oras: 'oras manifest fetch --plain-http --registry-config $AUTH $R/team/app:1',
   helm: 'helm pull --plain-http --registry-config $AUTH oci://$R/team/chart --version 0.1.0',
-}
-
-async function pullWithEachLogin(context: CaseContext): Promise<void> {
-  await using registry = await startRegistry(context, 'writer')
-  const { shell } = registry
-  await shell(LOGINS.helm)
-  await shell('helm create chart && helm package chart')
-  await shell('helm push --plain-http --registry-config $AUTH chart-0.1.0.tgz oci://$R/team')
-  for (const login of Object.values(LOGINS)) {
-    await shell(login)
-    for (const pull of Object.values(PULLS)) await shell(pull)
-  }
-}
-
-async function refuse(context: CaseContext): Promise<void> {
-  await using registry = await startRegistry(context, 'reader')
-  const { shell, address } = registry
-  await writeDockerArchive(join(context.folder, 'image.tar'), await makeImage(), `${address}/team/app:1`)
-  await writeLayout(join(context.folder, 'image2'), await makeImage(), '1')
-  await shell(LOGINS.docker)
-  await shell('docker load --input image.tar')
-  await shell('tar --create --file layout.tar --directory image2 .')
-  await shell('ctr images import --no-unpack --base-name $R/team/other layout.tar')
-  const push = /alice may not push to team\/app: needs writer/
-  const pull = /alice may not pull from secret\/app: needs reader/
-  for (const [reason, command] of [
-    [push, 'docker push $R/team/app:1'],
-    [push, 'skopeo copy --dest-tls-verify=false --authfile $AUTH oci:image:1 docker://$R/team/app:2'],
-    [
-      push,
-      'podman push --tls-verify=false --authfile $AUTH $(podman pull --quiet oci:image:1) $R/team/app:2',
-    ],
-    [push, 'crane push --insecure image $R/team/app:2'],
-    [push, 'oras push --plain-http --registry-config $AUTH $R/team/app:2 password'],
-    [push, 'ctr images push --plain-http --user alice:$P $R/team/app:2 $R/team/other:1'],
-    [pull, 'docker pull $R/secret/app:1'],
-    [pull, 'skopeo inspect --tls-verify=false --authfile $AUTH docker://$R/secret/app:1'],
-    [pull, 'podman pull --tls-verify=false --authfile $AUTH $R/secret/app:1'],
-    [pull, 'crane digest --insecure $R/secret/app:1'],
-    [pull, 'oras pull --plain-http --registry-config $AUTH $R/secret/app:1'],
-    [pull, 'ctr images pull --plain-http --user alice:$P $R/secret/app:1'],
-  ] as const)
-    await rejects(shell(command), (error: Error) => {
-      match(error.message, reason, command)
-      return true
-    })
 }
 
 /** Starts a registry where alice has a role on `team/*`, with the image `team/app:1`. */

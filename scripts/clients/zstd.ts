@@ -20,8 +20,31 @@ export const zstd: Client = {
       await pushBySkopeo(context, image, 'zstd', 'zstd/skopeo')
       await pullAndCompare(context, image, 'zstd/skopeo')
     },
-    'push by podman, and pull': pushByPodman,
-    'zstd:chunked: push, pull, and each file by its range': pushChunked,
+    async 'push by podman, and pull'(context) {
+      const { registry, folder, run } = context
+      const image = await makeImage()
+      await writeLayout(join(folder, 'pushed'), image, '1')
+      const id = (await run`podman pull --quiet oci:pushed:1`).trim()
+      const push = ['podman', 'push', '--tls-verify=false', '--format', 'oci', '--compression-format', 'zstd']
+      await run`${push} ${id} ${registry}/zstd/podman:1`
+      await run`podman rmi --all --force`
+      await pullAndCompare(context, image, 'zstd/podman')
+      equal((await run`podman pull --quiet --tls-verify=false ${registry}/zstd/podman:1`).trim(), id)
+      await run`podman rmi --all --force`
+    },
+    async 'zstd:chunked: push, pull, and each file by its range'(context) {
+      const paths = Array.from({ length: 300 }, (_, number) => `files/${number}.bin`)
+      const files = Object.fromEntries(paths.map((path, number) => [path, randomBytes(100 + number * 40)]))
+      const image = await makeImage({ files: [files] })
+      await pushBySkopeo(context, image, 'zstd:chunked', 'zstd/chunked')
+      const layer = await pullAndCompare(context, image, 'zstd/chunked')
+      const published = new Published(context.registry, 'zstd/chunked')
+      const read = (first: number, last: number) => published.blob(layer.digest, first, last)
+      const found = await readZstdChunked({ ...layer, read })
+      deepEqual([...found.keys()].sort(), paths.sort())
+      for (const path of paths) equal(sha256(found.get(path)!), sha256(files[path]!))
+      await published.delete('1')
+    },
   },
 }
 
@@ -34,33 +57,6 @@ async function pushBySkopeo(
   await writeLayout(join(folder, 'pushed'), image, '1')
   const compress = ['--dest-tls-verify=false', '--dest-compress-format', format]
   await run`skopeo copy ${compress} oci:pushed:1 docker://${registry}/${repository}:1`
-}
-
-async function pushByPodman(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  const image = await makeImage()
-  await writeLayout(join(folder, 'pushed'), image, '1')
-  const id = (await run`podman pull --quiet oci:pushed:1`).trim()
-  const push = ['podman', 'push', '--tls-verify=false', '--format', 'oci', '--compression-format', 'zstd']
-  await run`${push} ${id} ${registry}/zstd/podman:1`
-  await run`podman rmi --all --force`
-  await pullAndCompare(context, image, 'zstd/podman')
-  equal((await run`podman pull --quiet --tls-verify=false ${registry}/zstd/podman:1`).trim(), id)
-  await run`podman rmi --all --force`
-}
-
-async function pushChunked(context: CaseContext): Promise<void> {
-  const paths = Array.from({ length: 300 }, (_, number) => `files/${number}.bin`)
-  const files = Object.fromEntries(paths.map((path, number) => [path, randomBytes(100 + number * 40)]))
-  const image = await makeImage({ files: [files] })
-  await pushBySkopeo(context, image, 'zstd:chunked', 'zstd/chunked')
-  const layer = await pullAndCompare(context, image, 'zstd/chunked')
-  const published = new Published(context.registry, 'zstd/chunked')
-  const read = (first: number, last: number) => published.blob(layer.digest, first, last)
-  const found = await readZstdChunked({ ...layer, read })
-  deepEqual([...found.keys()].sort(), paths.sort())
-  for (const path of paths) equal(sha256(found.get(path)!), sha256(files[path]!))
-  await published.delete('1')
 }
 
 /** Pulls an image, whose layers are compressed with zstd, and compares it. Returns its first layer's descriptor. */

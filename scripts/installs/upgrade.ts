@@ -8,7 +8,7 @@ import { runCommand } from '../lib/command.ts'
 import { eventually } from '../lib/repeated.ts'
 import { bootDebian, type Machine } from './debian-machine.ts'
 import { installDeb } from './debian-package.ts'
-import { pushOwnImage, type Trial, type TrialContext } from './trial.ts'
+import { pushOwnImage, type Trial } from './trial.ts'
 
 const repository = join(import.meta.dir, '..', '..')
 const fixtures = join(repository, 'test', 'fixtures')
@@ -19,66 +19,66 @@ export const upgrade: Trial = {
   name: 'upgrade',
   tools: ['nspawn', 'mmdebstrap', 'skopeo'],
   cases: {
-    'a data folder of each released schema is upgraded under the unit, and its copy is upgraded again':
-      upgradeAll,
-    'the package before the newest schema is upgraded with its data, and back by the copy': upgradeAndBack,
+    async 'a data folder of each released schema is upgraded under the unit, and its copy is upgraded again'({
+      folder,
+    }) {
+      await using machine = await bootDebian(folder)
+      await installDeb(machine, folder, '0.0.2', await build())
+      await machine.run('systemctl', 'stop', 'cay')
+      await machine.shell('echo CAY_ACCESS=open >> /etc/default/cay')
+      // A folder of the newest schema needs no upgrade.
+      const isOlder = (name: string) => name.startsWith('data-') && Number(name.slice(-4)) < migrations.length
+      const names = (await readdir(fixtures)).filter(isOlder).sort()
+      ok(names.length > 0)
+      for (const name of names) {
+        const inside = join(machine.root, data)
+        await rm(inside, { recursive: true })
+        // It belongs to root, until systemd gives it to the user of the service.
+        await cp(join(fixtures, name), inside, { recursive: true })
+        await machine.run('systemctl', 'start', 'cay')
+        await expectContent(machine)
+        await machine.run('systemctl', 'stop', 'cay')
+        await putCopyBack(machine, Number(name.slice(-4)))
+        await machine.run('systemctl', 'start', 'cay')
+        await expectContent(machine)
+        await machine.run('systemctl', 'stop', 'cay')
+      }
+    },
+    async 'the package before the newest schema is upgraded with its data, and back by the copy'({
+      folder,
+      layout,
+    }) {
+      await using earlier = await earlierVersion()
+      await using machine = await bootDebian(folder)
+      // Versions before the unit do not report readiness.
+      const dropIn = '/run/systemd/system/cay.service.d'
+      await machine.shell(
+        `mkdir -p ${dropIn} && printf '[Service]\\nType=exec\\nWatchdogSec=0\\n' > ${dropIn}/old.conf`,
+      )
+      await installDeb(machine, folder, '0.0.1', earlier.executable)
+      await eventually(() => machine.run('cay', 'health'))
+      const password = await machine.run('cat', `${data}/initial-admin-password`)
+      const target = { address: '127.0.0.1:5000', password, prefix: machine.inNetwork }
+      await pushOwnImage(layout, target)
+      await machine.run('rm', '-r', dropIn)
+      await installDeb(machine, folder, '0.0.2', await build())
+      match(await machine.run('cay', 'tag', 'list', 'cay/cay'), /sha256:/)
+      // It can be pushed again, and pulled with the same bytes.
+      await pushOwnImage(layout, target)
+      await machine.run('systemctl', 'stop', 'cay')
+      await machine.shell(
+        `mkdir -p ${dropIn} && printf '[Service]\\nType=exec\\nWatchdogSec=0\\n' > ${dropIn}/old.conf`,
+      )
+      // The earlier version refuses the newer database, and takes the copy.
+      await installDeb(machine, folder, '0.0.1', earlier.executable)
+      await rejects(eventually(() => machine.run('cay', 'health'), 3))
+      await machine.run('systemctl', 'stop', 'cay')
+      await putCopyBack(machine, earlier.migrations)
+      await machine.run('systemctl', 'start', 'cay')
+      await eventually(() => machine.run('cay', 'health'))
+      await pushOwnImage(layout, target)
+    },
   },
-}
-
-async function upgradeAll({ folder }: TrialContext): Promise<void> {
-  await using machine = await bootDebian(folder)
-  await installDeb(machine, folder, '0.0.2', await build())
-  await machine.run('systemctl', 'stop', 'cay')
-  await machine.shell('echo CAY_ACCESS=open >> /etc/default/cay')
-  // A folder of the newest schema needs no upgrade.
-  const isOlder = (name: string) => name.startsWith('data-') && Number(name.slice(-4)) < migrations.length
-  const names = (await readdir(fixtures)).filter(isOlder).sort()
-  ok(names.length > 0)
-  for (const name of names) {
-    const inside = join(machine.root, data)
-    await rm(inside, { recursive: true })
-    // It belongs to root, until systemd gives it to the user of the service.
-    await cp(join(fixtures, name), inside, { recursive: true })
-    await machine.run('systemctl', 'start', 'cay')
-    await expectContent(machine)
-    await machine.run('systemctl', 'stop', 'cay')
-    await putCopyBack(machine, Number(name.slice(-4)))
-    await machine.run('systemctl', 'start', 'cay')
-    await expectContent(machine)
-    await machine.run('systemctl', 'stop', 'cay')
-  }
-}
-
-async function upgradeAndBack({ folder, layout }: TrialContext): Promise<void> {
-  await using earlier = await earlierVersion()
-  await using machine = await bootDebian(folder)
-  // Versions before the unit do not report readiness.
-  const dropIn = '/run/systemd/system/cay.service.d'
-  await machine.shell(
-    `mkdir -p ${dropIn} && printf '[Service]\\nType=exec\\nWatchdogSec=0\\n' > ${dropIn}/old.conf`,
-  )
-  await installDeb(machine, folder, '0.0.1', earlier.executable)
-  await eventually(() => machine.run('cay', 'health'))
-  const password = await machine.run('cat', `${data}/initial-admin-password`)
-  const target = { address: '127.0.0.1:5000', password, prefix: machine.inNetwork }
-  await pushOwnImage(layout, target)
-  await machine.run('rm', '-r', dropIn)
-  await installDeb(machine, folder, '0.0.2', await build())
-  match(await machine.run('cay', 'tag', 'list', 'cay/cay'), /sha256:/)
-  // It can be pushed again, and pulled with the same bytes.
-  await pushOwnImage(layout, target)
-  await machine.run('systemctl', 'stop', 'cay')
-  await machine.shell(
-    `mkdir -p ${dropIn} && printf '[Service]\\nType=exec\\nWatchdogSec=0\\n' > ${dropIn}/old.conf`,
-  )
-  // The earlier version refuses the newer database, and takes the copy.
-  await installDeb(machine, folder, '0.0.1', earlier.executable)
-  await rejects(eventually(() => machine.run('cay', 'health'), 3))
-  await machine.run('systemctl', 'stop', 'cay')
-  await putCopyBack(machine, earlier.migrations)
-  await machine.run('systemctl', 'start', 'cay')
-  await eventually(() => machine.run('cay', 'health'))
-  await pushOwnImage(layout, target)
 }
 
 /** Replaces the database by the copy of before the upgrade from a schema, as the README says. */

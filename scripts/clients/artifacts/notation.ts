@@ -17,7 +17,12 @@ export const notation: Client = {
   cases: {
     'sign, list, inspect and verify by referrers': (context) => signTwice(context, 'jws'),
     'a COSE signature': (context) => signTwice(context, 'cose'),
-    'sign and verify by the referrers tag schema': signUnderTag,
+    async 'sign and verify by the referrers tag schema'(context) {
+      const { digest, published, notation, sign } = await prepare(context, 'notation/tags')
+      await sign('--force-referrers-tag=true')
+      await published.expectTags('1', digest.replace(':', '-'))
+      match(await notation('verify'), /Successfully verified/)
+    },
   },
 }
 
@@ -64,11 +69,4 @@ async function signTwice(context: CaseContext, format: 'jws' | 'cose'): Promise<
   equal(inspected.Signatures.length, 2)
   for (const signature of signatures) await published.delete(signature)
   await rejects(notation('verify'), /no signature is associated/)
-}
-
-async function signUnderTag(context: CaseContext): Promise<void> {
-  const { digest, published, notation, sign } = await prepare(context, 'notation/tags')
-  await sign('--force-referrers-tag=true')
-  await published.expectTags('1', digest.replace(':', '-'))
-  match(await notation('verify'), /Successfully verified/)
 }

@@ -34,8 +34,37 @@ export const operators: Client = {
   tools: ['opm', 'buildah'],
   setUp: containersHome,
   cases: {
-    'render of a bundle': renderBundle,
-    'render of a file-based catalog with the bundle': renderCatalog,
+    async 'render of a bundle'(context) {
+      const { registry, run } = context
+      const name = await pushBundle(context, 'operators/bundle')
+      const rendered = JSON.parse(await run`opm render --use-http ${name}`)
+      equal(rendered.schema, 'olm.bundle')
+      equal(rendered.image, name)
+      equal(rendered.name, 'harbour.v1.0.0')
+      deepEqual(rendered.relatedImages, [{ name: '', image: name }])
+      const published = new Published(registry, 'operators/bundle')
+      await published.expectTags('v1.0.0')
+      await published.delete('v1.0.0')
+      await rejects(run`opm render --use-http ${name}`, /not found|manifest unknown/i)
+    },
+    async 'render of a file-based catalog with the bundle'(context) {
+      const { registry, folder, run } = context
+      const bundle = await run`opm render --use-http ${await pushBundle(context, 'operators/harbour')}`
+      const channel = {
+        schema: 'olm.channel',
+        package: 'harbour',
+        name: 'stable',
+        entries: [{ name: 'harbour.v1.0.0' }],
+      }
+      const catalog = [await run`opm init harbour --default-channel stable`, JSON.stringify(channel), bundle]
+      await run`rm --recursive files`
+      const files = { 'configs/harbour/catalog.json': catalog.join('\n') }
+      const name = `${registry}/operators/catalog:v1`
+      await pushImage(context, name, { files, labels: { [`${labels}.index.configs.v1`]: '/configs' } }, 'oci')
+      await run`opm validate ${join(folder, 'files', 'configs')}`
+      const rendered = await run`opm render --use-http ${name}`
+      equal(rendered, await run`opm render ${join(folder, 'files', 'configs')}`)
+    },
   },
 }
 
@@ -62,37 +91,4 @@ async function pushBundle(context: CaseContext, repository: string): Promise<str
   }
   await pushImage(context, name, { files, labels: annotations }, 'docker')
   return name
-}
-
-async function renderBundle(context: CaseContext): Promise<void> {
-  const { registry, run } = context
-  const name = await pushBundle(context, 'operators/bundle')
-  const rendered = JSON.parse(await run`opm render --use-http ${name}`)
-  equal(rendered.schema, 'olm.bundle')
-  equal(rendered.image, name)
-  equal(rendered.name, 'harbour.v1.0.0')
-  deepEqual(rendered.relatedImages, [{ name: '', image: name }])
-  const published = new Published(registry, 'operators/bundle')
-  await published.expectTags('v1.0.0')
-  await published.delete('v1.0.0')
-  await rejects(run`opm render --use-http ${name}`, /not found|manifest unknown/i)
-}
-
-async function renderCatalog(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  const bundle = await run`opm render --use-http ${await pushBundle(context, 'operators/harbour')}`
-  const channel = {
-    schema: 'olm.channel',
-    package: 'harbour',
-    name: 'stable',
-    entries: [{ name: 'harbour.v1.0.0' }],
-  }
-  const catalog = [await run`opm init harbour --default-channel stable`, JSON.stringify(channel), bundle]
-  await run`rm --recursive files`
-  const files = { 'configs/harbour/catalog.json': catalog.join('\n') }
-  const name = `${registry}/operators/catalog:v1`
-  await pushImage(context, name, { files, labels: { [`${labels}.index.configs.v1`]: '/configs' } }, 'oci')
-  await run`opm validate ${join(folder, 'files', 'configs')}`
-  const rendered = await run`opm render --use-http ${name}`
-  equal(rendered, await run`opm render ${join(folder, 'files', 'configs')}`)
 }

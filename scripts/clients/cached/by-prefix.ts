@@ -34,7 +34,26 @@ export const cachedByPrefix: Client = {
         const digest = await context.run`crane digest --insecure ${address}/${NAME}/${REPOSITORY}:1`
         equal(digest.trim(), image.descriptor.digest)
       }),
-    'a cay in front of a cay in front of a registry': pullThroughTwo,
+    /** Pulls through two caches, and then from the nearer one with everything behind it stopped. */
+    async 'a cay in front of a cay in front of a registry'({ folder, run }) {
+      const image = await makeImage()
+      await writeLayout(join(folder, 'pushed'), image, '1')
+      const near = join(folder, 'near')
+      const pull = async (address: string) => {
+        await run`rm -rf pulled`
+        await run`crane pull --insecure --format oci ${address}/far.lan/${NAME}/${REPOSITORY}:1 pulled`
+        await run`diff --recursive pushed/blobs pulled/blobs`
+      }
+      {
+        await using origin = await startServer()
+        await origin.registry.pushContent(REPOSITORY, '1', image)
+        await using far = await startCache(join(folder, 'far'), NAME, origin.address)
+        await using cache = await startCache(near, 'far.lan', far.address)
+        await pull(cache.address)
+      }
+      await using cache = await startServer({ data: near })
+      await pull(cache.address)
+    },
   },
 }
 
@@ -44,25 +63,4 @@ async function pullBoth({ run }: CaseContext, { address, image }: Cached, client
     await run`${PULLS[client]?.(`${address}/${NAME}/${reference}`, address) ?? []}`
     await run`diff --recursive pushed/blobs pulled/blobs`
   }
-}
-
-/** Pulls through two caches, and then from the nearer one with everything behind it stopped. */
-async function pullThroughTwo({ folder, run }: CaseContext): Promise<void> {
-  const image = await makeImage()
-  await writeLayout(join(folder, 'pushed'), image, '1')
-  const near = join(folder, 'near')
-  const pull = async (address: string) => {
-    await run`rm -rf pulled`
-    await run`crane pull --insecure --format oci ${address}/far.lan/${NAME}/${REPOSITORY}:1 pulled`
-    await run`diff --recursive pushed/blobs pulled/blobs`
-  }
-  {
-    await using origin = await startServer()
-    await origin.registry.pushContent(REPOSITORY, '1', image)
-    await using far = await startCache(join(folder, 'far'), NAME, origin.address)
-    await using cache = await startCache(near, 'far.lan', far.address)
-    await pull(cache.address)
-  }
-  await using cache = await startServer({ data: near })
-  await pull(cache.address)
 }

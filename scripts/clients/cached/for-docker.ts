@@ -21,45 +21,44 @@ export const cachedForDocker: Client = {
   name: 'cached-for-docker',
   tools: ['docker', 'dockerd'],
   cases: {
-    'registry-mirrors: no password reaches the mirror, it works offline, and Docker Hub is the fallback':
-      pullThroughMirror,
+    /**
+     * A logged-in Docker pulls from the mirror, then with Docker Hub stopped, and then, with the mirror stopped, from Docker
+     * Hub. That needs the password, so Docker has one that it could have sent to the mirror.
+     */
+    async 'registry-mirrors: no password reaches the mirror, it works offline, and Docker Hub is the fallback'(
+      context,
+    ) {
+      const { folder } = context
+      const image = await makeImage()
+      await using hub = await startPrivateHub(folder, image)
+      const data = join(folder, 'cache')
+      let cache = await startMirror(data, hub)
+      await using relay = await startRecordingRelay(await mirrorAddress(cache))
+      // The paths of sockets must be short.
+      await using home = await temporaryFolder('docker')
+      const engine = await startEngine(home.path, {
+        mirror: relay.address,
+        env: { HTTPS_PROXY: `http://${hub.proxy}`, SSL_CERT_FILE: hub.certificate, NO_PROXY: '127.0.0.1' },
+      })
+      try {
+        const docker = await loggedIn(context, engine.env.DOCKER_HOST)
+        await docker.pullBoth(image)
+        await hub.stop()
+        await cache.stop()
+        cache = await startMirror(data, hub)
+        relay.forwardTo(await mirrorAddress(cache))
+        await docker.pullBoth(image)
+        expectNoSecret(relay)
+        await cache.stop()
+        await rejects(docker.pullBoth(image))
+        await hub.restart()
+        await docker.pullBoth(image)
+      } finally {
+        await engine.tearDown()
+        await cache.stop()
+      }
+    },
   },
-}
-
-/**
- * A logged-in Docker pulls from the mirror, then with Docker Hub stopped, and then, with the mirror stopped, from Docker
- * Hub. That needs the password, so Docker has one that it could have sent to the mirror.
- */
-async function pullThroughMirror(context: CaseContext): Promise<void> {
-  const { folder } = context
-  const image = await makeImage()
-  await using hub = await startPrivateHub(folder, image)
-  const data = join(folder, 'cache')
-  let cache = await startMirror(data, hub)
-  await using relay = await startRecordingRelay(await mirrorAddress(cache))
-  // The paths of sockets must be short.
-  await using home = await temporaryFolder('docker')
-  const engine = await startEngine(home.path, {
-    mirror: relay.address,
-    env: { HTTPS_PROXY: `http://${hub.proxy}`, SSL_CERT_FILE: hub.certificate, NO_PROXY: '127.0.0.1' },
-  })
-  try {
-    const docker = await loggedIn(context, engine.env.DOCKER_HOST)
-    await docker.pullBoth(image)
-    await hub.stop()
-    await cache.stop()
-    cache = await startMirror(data, hub)
-    relay.forwardTo(await mirrorAddress(cache))
-    await docker.pullBoth(image)
-    expectNoSecret(relay)
-    await cache.stop()
-    await rejects(docker.pullBoth(image))
-    await hub.restart()
-    await docker.pullBoth(image)
-  } finally {
-    await engine.tearDown()
-    await cache.stop()
-  }
 }
 
 /** Returns what Docker sent to the mirror, and checks that it contains no secret. */

@@ -11,43 +11,39 @@ export const buildah: Client = {
   tools: ['buildah'],
   setUp: containersHome,
   cases: {
-    'build, push and pull': build,
-    'manifest push --all, and pull by architecture': pushManifestList,
+    async 'build, push and pull'({ registry, folder, run }) {
+      const name = `${registry}/buildah/built:1`
+      await Bun.write(join(folder, 'files', 'random.bin'), randomBytes(5 * 1024 * 1024))
+      await Bun.write(join(folder, 'files', 'etc', 'motd'), 'hello\n')
+      const building = (await run`buildah from scratch`).trim()
+      await run`buildah copy ${building} files /`
+      await run`buildah config --cmd /random.bin ${building}`
+      const id = await run`buildah commit --quiet ${building} ${name}`
+      await run`buildah push --tls-verify=false ${name}`
+      await run`buildah rm --all`
+      await run`buildah rmi --all --force`
+      equal(await run`buildah pull --quiet --tls-verify=false ${name}`, id)
+      const pulled = (await run`buildah from --pull-never ${name}`).trim()
+      await run`diff --recursive files ${(await run`buildah mount ${pulled}`).trim()}`
+      await run`buildah rm --all`
+      await run`buildah rmi --all --force`
+    },
+    async 'manifest push --all, and pull by architecture'(context) {
+      const { registry, folder, run } = context
+      const name = `${registry}/buildah/list:1`
+      const images: Image[] = []
+      await run`buildah manifest create list`
+      for (const architecture of ['amd64', 'arm64'] as const) {
+        const image = await makeImage({ architecture })
+        await writeLayout(join(folder, architecture), image, '1')
+        await run`buildah manifest add list oci:${architecture}:1`
+        images.push(image)
+      }
+      await run`buildah manifest push --all --tls-verify=false list docker://${name}`
+      await run`buildah manifest rm list`
+      for (const image of images) await pullAndCompare(context, name, image)
+    },
   },
-}
-
-async function build({ registry, folder, run }: CaseContext): Promise<void> {
-  const name = `${registry}/buildah/built:1`
-  await Bun.write(join(folder, 'files', 'random.bin'), randomBytes(5 * 1024 * 1024))
-  await Bun.write(join(folder, 'files', 'etc', 'motd'), 'hello\n')
-  const building = (await run`buildah from scratch`).trim()
-  await run`buildah copy ${building} files /`
-  await run`buildah config --cmd /random.bin ${building}`
-  const id = await run`buildah commit --quiet ${building} ${name}`
-  await run`buildah push --tls-verify=false ${name}`
-  await run`buildah rm --all`
-  await run`buildah rmi --all --force`
-  equal(await run`buildah pull --quiet --tls-verify=false ${name}`, id)
-  const pulled = (await run`buildah from --pull-never ${name}`).trim()
-  await run`diff --recursive files ${(await run`buildah mount ${pulled}`).trim()}`
-  await run`buildah rm --all`
-  await run`buildah rmi --all --force`
-}
-
-async function pushManifestList(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  const name = `${registry}/buildah/list:1`
-  const images: Image[] = []
-  await run`buildah manifest create list`
-  for (const architecture of ['amd64', 'arm64'] as const) {
-    const image = await makeImage({ architecture })
-    await writeLayout(join(folder, architecture), image, '1')
-    await run`buildah manifest add list oci:${architecture}:1`
-    images.push(image)
-  }
-  await run`buildah manifest push --all --tls-verify=false list docker://${name}`
-  await run`buildah manifest rm list`
-  for (const image of images) await pullAndCompare(context, name, image)
 }
 
 /** Pulls the image of one architecture, compares its id and layers with those of `image`, and deletes the local copy. */

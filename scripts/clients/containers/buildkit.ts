@@ -24,11 +24,77 @@ export const buildkit: Client = {
   tools: ['buildctl', 'buildkitd', 'buildx', 'runc', 'crane'],
   setUp: startBuilder,
   cases: {
-    'an index of two platforms with provenance': pushAttested,
+    async 'an index of two platforms with provenance'(context) {
+      const { registry, folder, run } = context
+      await writeContext(folder)
+      const name = `${registry}/buildkit/attested:1`
+      const platforms = ['--opt', 'platform=linux/amd64,linux/arm64', '--opt', 'attest:provenance=mode=max']
+      await build(context, ...platforms, ...toRegistry(name, 'oci-mediatypes=true'))
+      const published = new Published(registry, 'buildkit/attested')
+      await published.expectTags('1')
+      const { json, mediaType, digest } = await published.manifest('1')
+      equal(mediaType, indexType)
+      const children: Descriptor[] = json.manifests
+      deepEqual(
+        children.map(({ platform }) => `${platform?.os}/${platform?.architecture}`),
+        ['linux/amd64', 'linux/arm64', 'unknown/unknown', 'unknown/unknown'],
+      )
+      for (const { annotations, digest } of children.slice(2)) {
+        const attestation = await published.manifest(digest)
+        equal(annotations?.['vnd.docker.reference.type'], 'attestation-manifest')
+        equal(attestation.json.layers[0].mediaType, 'application/vnd.in-toto+json')
+        const statement = JSON.parse(
+          Buffer.from(await published.blob(attestation.json.layers[0].digest)).toString(),
+        )
+        match(statement.predicateType, /slsa\.dev\/provenance/)
+      }
+      await run`crane pull --insecure --format oci ${name} pulled`
+      await run`crane validate --insecure --remote ${name}`
+      await run`sh -c ${'crane export --insecure "$1" - | tar --extract'} sh ${name}@${children[1]?.digest ?? ''}`
+      await run`cmp motd ${join('etc', 'motd')}`
+      await published.delete(digest)
+    },
     'a cache as an image': (context) => reuseCache(context, 'image', 'true'),
     'a cache as an index whose manifests are layers': (context) => reuseCache(context, 'index', 'false'),
-    'eStargz: each file by its ranges': pushEstargz,
-    'buildx: build and push, imagetools create and inspect': pushByBuildx,
+    async 'eStargz: each file by its ranges'(context) {
+      const { registry, folder } = context
+      const files = new Map<string, Uint8Array>()
+      for (let number = 0; number < 200; number++)
+        files.set(`files/${number}.bin`, randomBytes(100 + number * 500))
+      files.set('files/large.bin', randomBytes(9_000_000))
+      for (const [path, bytes] of files) await Bun.write(join(folder, path), bytes)
+      await Bun.write(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY files /files\n')
+      const compression = ['compression=estargz', 'force-compression=true', 'oci-mediatypes=true']
+      await build(context, ...toRegistry(`${registry}/buildkit/estargz:1`, ...compression))
+      const published = new Published(registry, 'buildkit/estargz')
+      const { json } = await published.manifest('1')
+      const manifest = json.layers ? json : (await published.manifest(json.manifests[0].digest)).json
+      const [layer] = manifest.layers
+      const read = (first: number, last: number) => published.blob(layer.digest, first, last)
+      const found = await readEstargz({ ...layer, read })
+      for (const [path, bytes] of files) equal(sha256(found.get(path)!), sha256(bytes))
+      await published.delete('1')
+    },
+    async 'buildx: build and push, imagetools create and inspect'({ registry, folder, run }) {
+      await writeContext(folder)
+      await run`buildx create --name cay --driver remote unix://${join(folder, '..')}/buildkit.sock`
+      const name = `${registry}/buildkit/buildx`
+      const build = ['buildx', 'build', '--builder', 'cay', '--push', '--platform', 'linux/amd64,linux/arm64']
+      await run`${build} --metadata-file pushed.json --tag ${name}:1 .`
+      const published = new Published(registry, 'buildkit/buildx')
+      const { digest, json } = await published.manifest('1')
+      equal((await Bun.file(join(folder, 'pushed.json')).json())['containerimage.digest'], digest)
+      const [amd64, arm64]: Descriptor[] = json.manifests
+      const children = [amd64, arm64].map((child) => `${name}@${child?.digest}`)
+      await run`buildx imagetools create --annotation index:note=2 --tag ${name}:2 ${children}`
+      await published.expectTags('1', '2')
+      const raw = await run`buildx imagetools inspect --raw ${name}:2`
+      equal(sha256(Buffer.from(raw)), (await published.manifest('2')).digest)
+      match(await run`buildx imagetools inspect ${name}:1`, /Platform: +linux\/arm64/)
+      await run`buildx rm cay`
+      await published.delete('1')
+      await published.expectTags('2')
+    },
   },
 }
 
@@ -74,37 +140,6 @@ async function writeContext(folder: string): Promise<void> {
   await Bun.write(join(folder, 'motd'), 'hello\n')
 }
 
-async function pushAttested(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  await writeContext(folder)
-  const name = `${registry}/buildkit/attested:1`
-  const platforms = ['--opt', 'platform=linux/amd64,linux/arm64', '--opt', 'attest:provenance=mode=max']
-  await build(context, ...platforms, ...toRegistry(name, 'oci-mediatypes=true'))
-  const published = new Published(registry, 'buildkit/attested')
-  await published.expectTags('1')
-  const { json, mediaType, digest } = await published.manifest('1')
-  equal(mediaType, indexType)
-  const children: Descriptor[] = json.manifests
-  deepEqual(
-    children.map(({ platform }) => `${platform?.os}/${platform?.architecture}`),
-    ['linux/amd64', 'linux/arm64', 'unknown/unknown', 'unknown/unknown'],
-  )
-  for (const { annotations, digest } of children.slice(2)) {
-    const attestation = await published.manifest(digest)
-    equal(annotations?.['vnd.docker.reference.type'], 'attestation-manifest')
-    equal(attestation.json.layers[0].mediaType, 'application/vnd.in-toto+json')
-    const statement = JSON.parse(
-      Buffer.from(await published.blob(attestation.json.layers[0].digest)).toString(),
-    )
-    match(statement.predicateType, /slsa\.dev\/provenance/)
-  }
-  await run`crane pull --insecure --format oci ${name} pulled`
-  await run`crane validate --insecure --remote ${name}`
-  await run`sh -c ${'crane export --insecure "$1" - | tar --extract'} sh ${name}@${children[1]?.digest ?? ''}`
-  await run`cmp motd ${join('etc', 'motd')}`
-  await published.delete(digest)
-}
-
 async function reuseCache(context: CaseContext, shape: 'image' | 'index', asImage: string): Promise<void> {
   const { registry, folder, run } = context
   await writeContext(folder)
@@ -125,45 +160,4 @@ async function reuseCache(context: CaseContext, shape: 'image' | 'index', asImag
   await run`buildctl prune --all`
   match(await build(context, '--import-cache', cache, ...toRegistry(`${registry}/buildkit/cached:1`)), cached)
   await published.delete('1')
-}
-
-async function pushEstargz(context: CaseContext): Promise<void> {
-  const { registry, folder } = context
-  const files = new Map<string, Uint8Array>()
-  for (let number = 0; number < 200; number++)
-    files.set(`files/${number}.bin`, randomBytes(100 + number * 500))
-  files.set('files/large.bin', randomBytes(9_000_000))
-  for (const [path, bytes] of files) await Bun.write(join(folder, path), bytes)
-  await Bun.write(join(folder, 'Dockerfile'), 'FROM scratch\nCOPY files /files\n')
-  const compression = ['compression=estargz', 'force-compression=true', 'oci-mediatypes=true']
-  await build(context, ...toRegistry(`${registry}/buildkit/estargz:1`, ...compression))
-  const published = new Published(registry, 'buildkit/estargz')
-  const { json } = await published.manifest('1')
-  const manifest = json.layers ? json : (await published.manifest(json.manifests[0].digest)).json
-  const [layer] = manifest.layers
-  const read = (first: number, last: number) => published.blob(layer.digest, first, last)
-  const found = await readEstargz({ ...layer, read })
-  for (const [path, bytes] of files) equal(sha256(found.get(path)!), sha256(bytes))
-  await published.delete('1')
-}
-
-async function pushByBuildx({ registry, folder, run }: CaseContext): Promise<void> {
-  await writeContext(folder)
-  await run`buildx create --name cay --driver remote unix://${join(folder, '..')}/buildkit.sock`
-  const name = `${registry}/buildkit/buildx`
-  const build = ['buildx', 'build', '--builder', 'cay', '--push', '--platform', 'linux/amd64,linux/arm64']
-  await run`${build} --metadata-file pushed.json --tag ${name}:1 .`
-  const published = new Published(registry, 'buildkit/buildx')
-  const { digest, json } = await published.manifest('1')
-  equal((await Bun.file(join(folder, 'pushed.json')).json())['containerimage.digest'], digest)
-  const [amd64, arm64]: Descriptor[] = json.manifests
-  const children = [amd64, arm64].map((child) => `${name}@${child?.digest}`)
-  await run`buildx imagetools create --annotation index:note=2 --tag ${name}:2 ${children}`
-  await published.expectTags('1', '2')
-  const raw = await run`buildx imagetools inspect --raw ${name}:2`
-  equal(sha256(Buffer.from(raw)), (await published.manifest('2')).digest)
-  match(await run`buildx imagetools inspect ${name}:1`, /Platform: +linux\/arm64/)
-  await run`buildx rm cay`
-  await published.delete('1')
-  await published.expectTags('2')
 }

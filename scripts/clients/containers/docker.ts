@@ -19,14 +19,71 @@ export const docker: Client = {
   tools: ['docker', 'dockerd'],
   setUp: (home) => startEngine(home),
   cases: {
-    'push and pull of an image': pushImage,
-    'push and pull of a layer of 64 MiB': pushLargeImage,
-    'build, push and pull': build,
-    'push again, and a second tag': pushAgain,
-    'manifest list: create, push, and pull by platform': pushManifestList,
-    'pull of an OCI index by platform': pullIndex,
-    'pull by digest': pullByDigest,
-    'search, which is of V1': search,
+    async 'push and pull of an image'(context) {
+      const image = await makeImage()
+      await loadAndPush(context, image, `${context.registry}/docker/image:1`)
+      await pullAndCompare(context, image, `${context.registry}/docker/image:1`)
+    },
+    async 'push and pull of a layer of 64 MiB'(context) {
+      const image = await makeImage({ layerCount: 1, layerBytes: 64 * 1024 * 1024 })
+      await loadAndPush(context, image, `${context.registry}/docker/large:1`)
+      await pullAndCompare(context, image, `${context.registry}/docker/large:1`)
+    },
+    async 'build, push and pull'({ registry, folder, run }) {
+      const name = `${registry}/docker/built:1`
+      await Bun.write(
+        join(folder, 'Dockerfile'),
+        'FROM scratch\nCOPY motd /etc/\nCOPY motd /srv/\nCMD ["/etc/motd"]\n',
+      )
+      await Bun.write(join(folder, 'motd'), 'hello\n')
+      await run`docker build --tag ${name} .`
+      const id = await imageId(run, name)
+      await run`docker push ${name}`
+      await run`docker rmi --force ${id}`
+      await run`docker pull ${name}`
+      equal(await imageId(run, name), id)
+    },
+    async 'push again, and a second tag'(context) {
+      const { registry, run } = context
+      const image = await makeImage()
+      await loadAndPush(context, image, `${registry}/docker/again:1`)
+      await run`docker load --input pushed.tar`
+      await run`docker tag ${registry}/docker/again:1 ${registry}/docker/again:2`
+      await run`docker push --all-tags ${registry}/docker/again`
+      await run`docker rmi ${registry}/docker/again:1 ${registry}/docker/again:2`
+      await pullAndCompare(context, image, `${registry}/docker/again:2`)
+    },
+    async 'manifest list: create, push, and pull by platform'(context) {
+      const { registry, run } = context
+      const [amd64, arm64] = await makePlatforms()
+      const name = `${registry}/docker/list`
+      await loadAndPush(context, amd64, `${name}:amd64`)
+      await loadAndPush(context, arm64, `${name}:arm64`)
+      await run`docker manifest create --insecure ${name}:1 ${name}:amd64 ${name}:arm64`
+      await run`docker manifest push --insecure --purge ${name}:1`
+      await pullAndCompare(context, amd64, `${name}:1`, '--platform', 'linux/amd64')
+      await pullAndCompare(context, arm64, `${name}:1`, '--platform', 'linux/arm64')
+    },
+    async 'pull of an OCI index by platform'(context) {
+      const images = await makePlatforms()
+      await new Registry(context.registry).pushContent('docker/index', '1', makeIndex(images))
+      for (const image of images) {
+        const platform = `linux/${image.descriptor.platform?.architecture}`
+        await pullAndCompare(context, image, `${context.registry}/docker/index:1`, '--platform', platform)
+      }
+    },
+    async 'pull by digest'(context) {
+      const image = await makeImage()
+      await new Registry(context.registry).pushContent('docker/digest', '1', image)
+      await pullAndCompare(context, image, `${context.registry}/docker/digest@${image.descriptor.digest}`)
+    },
+    async 'search, which is of V1'(context) {
+      const { registry, run } = context
+      const image = await makeImage({ layerBytes: 1024 })
+      await loadAndPush(context, image, `${registry}/docker/to-be-found:1`)
+      const found = await run`docker search --format {{.Name}} ${registry}/to-be-found`
+      equal(found.trimEnd(), 'docker/to-be-found')
+    },
   },
 }
 
@@ -49,79 +106,6 @@ export async function startEngine(home: string, { mirror, env = {}, hasNetwork }
   const inside = hasNetwork ? ['unshare', '--net', 'sh', '-c', `${ip} link set lo up && exec "$@"`, 'sh'] : []
   const tearDown = await startDaemon([...inside, ...command], home, 'API listen on', env)
   return { env: { DOCKER_HOST: host }, tearDown }
-}
-
-async function pushImage(context: CaseContext): Promise<void> {
-  const image = await makeImage()
-  await loadAndPush(context, image, `${context.registry}/docker/image:1`)
-  await pullAndCompare(context, image, `${context.registry}/docker/image:1`)
-}
-
-async function search(context: CaseContext): Promise<void> {
-  const { registry, run } = context
-  const image = await makeImage({ layerBytes: 1024 })
-  await loadAndPush(context, image, `${registry}/docker/to-be-found:1`)
-  const found = await run`docker search --format {{.Name}} ${registry}/to-be-found`
-  equal(found.trimEnd(), 'docker/to-be-found')
-}
-
-async function pushLargeImage(context: CaseContext): Promise<void> {
-  const image = await makeImage({ layerCount: 1, layerBytes: 64 * 1024 * 1024 })
-  await loadAndPush(context, image, `${context.registry}/docker/large:1`)
-  await pullAndCompare(context, image, `${context.registry}/docker/large:1`)
-}
-
-async function build({ registry, folder, run }: CaseContext): Promise<void> {
-  const name = `${registry}/docker/built:1`
-  await Bun.write(
-    join(folder, 'Dockerfile'),
-    'FROM scratch\nCOPY motd /etc/\nCOPY motd /srv/\nCMD ["/etc/motd"]\n',
-  )
-  await Bun.write(join(folder, 'motd'), 'hello\n')
-  await run`docker build --tag ${name} .`
-  const id = await imageId(run, name)
-  await run`docker push ${name}`
-  await run`docker rmi --force ${id}`
-  await run`docker pull ${name}`
-  equal(await imageId(run, name), id)
-}
-
-async function pushAgain(context: CaseContext): Promise<void> {
-  const { registry, run } = context
-  const image = await makeImage()
-  await loadAndPush(context, image, `${registry}/docker/again:1`)
-  await run`docker load --input pushed.tar`
-  await run`docker tag ${registry}/docker/again:1 ${registry}/docker/again:2`
-  await run`docker push --all-tags ${registry}/docker/again`
-  await run`docker rmi ${registry}/docker/again:1 ${registry}/docker/again:2`
-  await pullAndCompare(context, image, `${registry}/docker/again:2`)
-}
-
-async function pushManifestList(context: CaseContext): Promise<void> {
-  const { registry, run } = context
-  const [amd64, arm64] = await makePlatforms()
-  const name = `${registry}/docker/list`
-  await loadAndPush(context, amd64, `${name}:amd64`)
-  await loadAndPush(context, arm64, `${name}:arm64`)
-  await run`docker manifest create --insecure ${name}:1 ${name}:amd64 ${name}:arm64`
-  await run`docker manifest push --insecure --purge ${name}:1`
-  await pullAndCompare(context, amd64, `${name}:1`, '--platform', 'linux/amd64')
-  await pullAndCompare(context, arm64, `${name}:1`, '--platform', 'linux/arm64')
-}
-
-async function pullIndex(context: CaseContext): Promise<void> {
-  const images = await makePlatforms()
-  await new Registry(context.registry).pushContent('docker/index', '1', makeIndex(images))
-  for (const image of images) {
-    const platform = `linux/${image.descriptor.platform?.architecture}`
-    await pullAndCompare(context, image, `${context.registry}/docker/index:1`, '--platform', platform)
-  }
-}
-
-async function pullByDigest(context: CaseContext): Promise<void> {
-  const image = await makeImage()
-  await new Registry(context.registry).pushContent('docker/digest', '1', image)
-  await pullAndCompare(context, image, `${context.registry}/docker/digest@${image.descriptor.digest}`)
 }
 
 async function loadAndPush({ folder, run }: CaseContext, image: Image, name: string): Promise<void> {

@@ -17,51 +17,45 @@ export const podman: Client = {
   tools: ['podman'],
   setUp: containersHome,
   cases: {
-    'push and pull of a docker image': pushDockerImage,
-    'push and pull of an OCI image': pushOciImage,
-    'manifest push --all, and pull by architecture': pushManifestList,
+    async 'push and pull of a docker image'(context) {
+      const { registry, folder, run } = context
+      const image = await makeImage()
+      const name = `${registry}/podman/docker:1`
+      await writeDockerArchive(join(folder, 'pushed.tar'), image, name)
+      await run`podman load --quiet --input pushed.tar`
+      await run`podman push --tls-verify=false ${name}`
+      await run`podman rmi --all --force`
+      await pullAndCompare(context, name, image)
+    },
+    async 'push and pull of an OCI image'(context) {
+      const { registry, folder, run } = context
+      const image = await makeImage()
+      const name = `${registry}/podman/oci:1`
+      await writeLayout(join(folder, 'pushed'), image, '1')
+      const id = await run`podman pull --quiet oci:pushed:1`
+      await run`podman push --tls-verify=false --format oci ${id.trim()} ${name}`
+      await run`podman rmi --all --force`
+      await pullAndCompare(context, name, image)
+    },
+    async 'manifest push --all, and pull by architecture'(context) {
+      const { registry, folder, run } = context
+      const platforms = ['amd64', 'arm64'] as const
+      const name = `${registry}/podman/list:1`
+      const images: Image[] = []
+      await run`podman manifest create list`
+      for (const architecture of platforms) {
+        const image = await makeImage({ architecture })
+        await writeLayout(join(folder, architecture), image, '1')
+        await run`podman manifest add list oci:${architecture}:1`
+        images.push(image)
+      }
+      await run`podman manifest push --all --tls-verify=false list docker://${name}`
+      await run`podman manifest rm list`
+      for (const image of images)
+        await pullAndCompare(context, name, image, '--arch', image.descriptor.platform?.architecture ?? '')
+    },
     'search by the catalog, and by tags': search,
   },
-}
-
-async function pushDockerImage(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  const image = await makeImage()
-  const name = `${registry}/podman/docker:1`
-  await writeDockerArchive(join(folder, 'pushed.tar'), image, name)
-  await run`podman load --quiet --input pushed.tar`
-  await run`podman push --tls-verify=false ${name}`
-  await run`podman rmi --all --force`
-  await pullAndCompare(context, name, image)
-}
-
-async function pushOciImage(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  const image = await makeImage()
-  const name = `${registry}/podman/oci:1`
-  await writeLayout(join(folder, 'pushed'), image, '1')
-  const id = await run`podman pull --quiet oci:pushed:1`
-  await run`podman push --tls-verify=false --format oci ${id.trim()} ${name}`
-  await run`podman rmi --all --force`
-  await pullAndCompare(context, name, image)
-}
-
-async function pushManifestList(context: CaseContext): Promise<void> {
-  const { registry, folder, run } = context
-  const platforms = ['amd64', 'arm64'] as const
-  const name = `${registry}/podman/list:1`
-  const images: Image[] = []
-  await run`podman manifest create list`
-  for (const architecture of platforms) {
-    const image = await makeImage({ architecture })
-    await writeLayout(join(folder, architecture), image, '1')
-    await run`podman manifest add list oci:${architecture}:1`
-    images.push(image)
-  }
-  await run`podman manifest push --all --tls-verify=false list docker://${name}`
-  await run`podman manifest rm list`
-  for (const image of images)
-    await pullAndCompare(context, name, image, '--arch', image.descriptor.platform?.architecture ?? '')
 }
 
 async function search({ registry, folder, run }: CaseContext): Promise<void> {
