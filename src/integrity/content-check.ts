@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { StoredManifest } from '../metadata/content/damage.ts'
 import type { Metadata } from '../metadata/metadata.ts'
-import { type Digest, digestToBytes } from '../oci/digest.ts'
+import type { Digest } from '../oci/digest.ts'
 import { blobPlace } from '../storage/blob-place.ts'
 import type { BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
@@ -92,7 +92,7 @@ export class ContentCheck {
   async manifest(one: StoredManifest, signal: AbortSignal): Promise<void> {
     const { metadata, verifier, now, quarantine, bytesPerSecondMax } = this.options
     const { digest, size } = one
-    const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })
+    const bytes = metadata.manifests.bytesOf(digest)
     if (bytes !== undefined) {
       if (await verifier.isGood({ digest, content: bytes, bytesPerSecondMax }, signal))
         return void this.count(size)

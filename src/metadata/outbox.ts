@@ -1,11 +1,14 @@
-import { and, asc, desc, gt, gte, lt, sql } from 'drizzle-orm'
+import { and, desc, gte, lt, sql } from 'drizzle-orm'
 import type { EventType } from '../domain/events.ts'
+import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import type { Db } from './database.ts'
+import { pageBy } from './rows.ts'
 import { event } from './schema/schema.ts'
 import { number, optional, statement, text } from './statement.ts'
 import { turn } from './writer/turn.ts'
 
-export type EventRow = typeof event.$inferSelect
+/** An event. Its digest is null if the act has none. */
+export type EventRow = Omit<typeof event.$inferSelect, 'digest'> & { digest: Digest | null }
 
 export interface EventFilter {
   repository?: string | undefined
@@ -42,9 +45,7 @@ export function outboxReads(db: Db) {
         .orderBy(desc(event.id))
         .limit(limit),
   )
-  const following = statement(db, { id: number, limit: number }, ({ id, limit }) =>
-    db.select().from(event).where(gt(event.id, id)).orderBy(asc(event.id)).limit(limit),
-  )
+  const following = pageBy(db, event, ['id', 'asc'])
   const latest = statement(db, {}, () =>
     db.select({ id: event.id, at: event.at }).from(event).orderBy(desc(event.id)).limit(1),
   )
@@ -53,7 +54,7 @@ export function outboxReads(db: Db) {
     newest: (): { id: number; at: number } | undefined => latest.get({}),
 
     /** Returns at most `limit` events after the one with this id, oldest first. */
-    after: (id: number, limit: number): EventRow[] => following.all({ id, limit }),
+    after: (id: number, limit: number): EventRow[] => following.all({ last: id, limit }).map(toEvent),
 
     /**
      * Returns at most `limit` events before the one with this id, newest first. There is no index by repository,
@@ -70,10 +71,14 @@ export function outboxReads(db: Db) {
         end -= EVENTS_A_TURN
       ) {
         const start = end - EVENTS_A_TURN
-        rows.push(...part.all({ start, end, repository, type, limit: limit - rows.length }))
+        rows.push(...part.all({ start, end, repository, type, limit: limit - rows.length }).map(toEvent))
         await turn()
       }
       return rows
     },
   }
+}
+
+function toEvent(row: typeof event.$inferSelect): EventRow {
+  return { ...row, digest: row.digest && digestFromBytes(row.digest) }
 }

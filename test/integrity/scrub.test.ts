@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openServices } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
 import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
@@ -167,7 +167,7 @@ test('scrub: a manifest that was pushed or collected since it was read is not da
   await withMetadata(folder.path, async (metadata) => {
     const quarantine = async (read: Uint8Array | undefined) =>
       (await metadata.write('quarantineManifest', { ...found, bytes: read })).isDamaged
-    const isHere = () => metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) !== undefined
+    const isHere = () => metadata.manifests.bytesOf(digest) !== undefined
     expect(await quarantine(undefined)).toBe(false)
     expect(await metadata.damage.count()).toBe(0)
     await metadata.write(...link('app', EMPTY))

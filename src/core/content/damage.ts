@@ -1,7 +1,6 @@
 import type { Damage, NeededBy } from '../../metadata/content/damage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { turn } from '../../metadata/writer/turn.ts'
-import { digestToBytes } from '../../oci/digest.ts'
 import type { Damaged } from '../registry/damaged.ts'
 
 /** Content in quarantine, with the repositories and tags that need it. */
@@ -14,7 +13,7 @@ export function damageService(metadata: Metadata, damaged: Damaged) {
   const isHealed = async ({ digest, kind, size }: Damage) =>
     kind === 'blob'
       ? !metadata.blobs.isStored(digest) || (await damaged.hasBytes(digest, size))
-      : metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) !== undefined
+      : metadata.manifests.bytesOf(digest) !== undefined
   return {
     /** Counts damaged content, including content that was pushed again since the last list. */
     count: () => metadata.damage.count(),

@@ -4,7 +4,7 @@ import type { Releasing } from '../../idle-memory.ts'
 import type { ListedManifest } from '../../metadata/content/repositories/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import { type ArtifactTraits, artifactKind, artifactTraits } from '../../oci/artifact-kind.ts'
-import { type Digest, digestToBytes } from '../../oci/digest.ts'
+import type { Digest } from '../../oci/digest.ts'
 import type { HistoryEntry, ImageConfig, Platform } from '../../oci/image-config.ts'
 import { parseLeniently } from '../../oci/lenient-json.ts'
 import type { ImageBrief, ManifestBrief } from '../../oci/manifest-brief.ts'
@@ -188,7 +188,7 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf' | 'releaseMemory
       const known = remembered.get(key)
       if (known !== undefined) return known
       const isRead = size <= LISTED_BYTES_MAX
-      const bytes = isRead ? metadata.manifests.findBytes({ storedAs: digestToBytes(digest) }) : undefined
+      const bytes = isRead ? metadata.manifests.bytesOf(digest) : undefined
       // A row's artifact type is the config's media type when the manifest has no artifactType.
       const said = { artifactType, config: { mediaType: artifactType } }
       const document = bytes === undefined ? said : parseLeniently(bytes)

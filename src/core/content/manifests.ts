@@ -4,7 +4,7 @@ import type { Registry } from '../../domain/registry.ts'
 import type { GarbageWindow } from '../../domain/retention/garbage-window.ts'
 import type { ListedManifest } from '../../metadata/content/repositories/catalog.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { type Digest, digestToBytes } from '../../oci/digest.ts'
+import type { Digest } from '../../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../../oci/reference.ts'
 import type { ProxyCache } from '../../proxy/proxy-cache.ts'
 import type { ContentReader } from '../content-reader.ts'
@@ -105,7 +105,7 @@ export function manifestService(options: ManifestOptions) {
     async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
       requireLocal(repository, 'its deleted manifests were evicted and cannot be restored')
       const windowStart = act.at - windowMs
-      const bytes = metadata.manifests.findBytes({ storedAs: digestToBytes(digest) })?.length ?? 0
+      const bytes = metadata.manifests.bytesOf(digest)?.length ?? 0
       const restored = await largePushes.change(act.caller.account, bytes, () =>
         metadata.write('restoreManifest', { ...act, repository, digest, windowStart }),
       )

@@ -1,6 +1,5 @@
 import { matchesPattern, parseRepositoryPattern } from '../../../domain/repository-pattern.ts'
 import type { Metadata } from '../../../metadata/metadata.ts'
-import { digestFromBytes } from '../../../oci/digest.ts'
 import { formatReference, type Reference, type RepositoryName } from '../../../oci/reference.ts'
 import type { ProxyCache } from '../../../proxy/proxy-cache.ts'
 import type { Upstream } from '../../../proxy/upstream/upstream.ts'
@@ -130,6 +129,6 @@ async function describeAbsence(
     const [last] = evictions
     return last ? `the last content of its repository was evicted ${at(last.at)}` : unknown
   }
-  const own = evictions.find((row) => row.digest && digestFromBytes(row.digest) === digest)
+  const own = evictions.find((row) => row.digest === digest)
   return own ? `it was evicted ${at(own.at)}` : unknown
 }

@@ -3,7 +3,6 @@ import type { EventRow } from '../../../core/content/history.ts'
 import { networkOf } from '../../../domain/access/client-network.ts'
 import type { Principal } from '../../../domain/access/principal.ts'
 import { EVENT_TYPES } from '../../../domain/events.ts'
-import { digestFromBytes } from '../../../oci/digest.ts'
 import { parseRepositoryName } from '../../../oci/reference.ts'
 import { type AdminContext, controller } from '../context.ts'
 import { omitAbsent } from '../omit-absent.ts'
@@ -104,7 +103,7 @@ function toEvent(row: EventRow, principal: Principal) {
     ...event,
     id: String(event.id),
     type: row.type as (typeof EVENT_TYPES)[number],
-    digest: digest === null ? undefined : digestFromBytes(digest),
+    digest: digest ?? undefined,
     ...toWho(row, principal),
   })
 }

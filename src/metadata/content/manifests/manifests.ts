@@ -91,6 +91,9 @@ export function manifestReads(db: Db) {
     /** Returns the bytes; undefined if they were collected since the row was read. */
     findBytes: (row: Pick<ManifestRow, 'storedAs'>): Buffer | undefined =>
       content.get({ digest: row.storedAs })?.bytes,
+
+    /** Returns the bytes of a manifest by the digest that it was first pushed with. */
+    bytesOf: (digest: Digest): Buffer | undefined => content.get({ digest: digestToBytes(digest) })?.bytes,
   }
 }
 
