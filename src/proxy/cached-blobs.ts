@@ -146,11 +146,14 @@ export class CachedBlobs implements Blobs {
 
   private async refusing<T>(repository: RepositoryName, digest: Digest, work: () => Promise<T>): Promise<T> {
     const key = `${repository}@${digest}`
+    let isRemembered = true
     try {
       this.sizes.throwIfAbsent(key)
+      isRemembered = false
       return await work()
     } catch (error) {
-      this.sizes.noteAbsent(key, error)
+      // A remembered 404 is not remembered for longer when it is requested again.
+      if (!isRemembered) this.sizes.noteAbsent(key, error)
       throw refusalOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN')
     }
   }

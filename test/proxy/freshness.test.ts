@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { type CacheOptions, startCache, type TestCache } from '../support/cache.ts'
+import { randomBlob } from '../support/content.ts'
 import { reply } from '../support/upstream.ts'
 
 /** A cache whose clock the test sets. */
@@ -171,6 +172,19 @@ test('cache: a 404 is remembered for half a minute, and no longer', async () => 
   expect((await cache.get('manifests/1')).status).toBe(404)
   pass(31)
   expect((await cache.get('manifests/1')).status).toBe(200)
+})
+
+test('cache: a 404 for a blob that is requested again and again is not remembered longer', async () => {
+  await using world = await startAt()
+  const { cache, pass } = world
+  const layer = randomBlob(1000)
+  const statuses: number[] = []
+  for (let request = 0; request < 3; request++) {
+    statuses.push((await cache.get(`blobs/${layer.digest}`)).status)
+    cache.fake.putBlob('library/app', layer)
+    pass(20)
+  }
+  expect(statuses).toEqual([404, 404, 200])
 })
 
 test('cache: tags and referrers are listed by the upstream, and from the cache while it is down', async () => {
