@@ -44,6 +44,8 @@ export interface CachedBlobsOptions {
   /** Stored blobs with damaged bytes. A fill replaces them. */
   damaged: {
     isHidden(digest: Digest): boolean
+    /** Hides a blob whose bytes are missing, until it has good ones. */
+    hide(digest: Digest): void
     /** Throws if the disk cannot say. */
     hasBytes(digest: Digest, size: number): Promise<boolean>
   }
@@ -123,13 +125,20 @@ export class CachedBlobs implements Blobs {
     try {
       return await here.read(range)
     } catch (error) {
-      const { metadata, room, damaged } = this.options
+      const { damaged } = this.options
       if (await damaged.hasBytes(digest, here.size)) throw error
-      const { blobs } = await metadata.write('unlinkCached', { repository, digest })
-      await room.removeBytes(blobs)
+      // Other repositories may link it, too.
+      damaged.hide(digest)
+      await this.evict(repository, digest)
       const again = await this.fetchInTime(upstream, repository, digest)
       return await again.read(range)
     }
+  }
+
+  private async evict(repository: RepositoryName, digest: Digest): Promise<void> {
+    const { metadata, room } = this.options
+    const { blobs } = await metadata.write('unlinkCached', { repository, digest })
+    await room.removeBytes(blobs)
   }
 
   private async fetchInTime(

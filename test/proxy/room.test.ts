@@ -83,6 +83,19 @@ test('cache: bytes that are missing on the disk are fetched again', async () => 
   await pull('1')
 })
 
+test('cache: bytes that are missing on the disk are fetched again, also if another repository has the blob', async () => {
+  await using world = await startSmall()
+  const { cache, pull, stored } = world
+  const { layer, config, manifest } = cache.fake.putImage('library/app', '1', [200_000])
+  for (const blob of [config, layer]) cache.fake.putBlob('library/other', blob)
+  cache.fake.putManifest('library/other', '1', manifest)
+  await pull('1')
+  await pull('1', { repository: 'library/other' })
+  await stored(layer.digest).delete()
+  await pull('1')
+  await pull('1', { repository: 'library/other' })
+})
+
 test('cache: a blob that the disk cannot read now is not evicted, and is served once the disk can read it', async () => {
   await using world = await startSmall()
   const { cache, pull, stored, fetched } = world

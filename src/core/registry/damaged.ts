@@ -26,6 +26,11 @@ export class Damaged {
     this.unmoved.add(digest)
   }
 
+  /** Hides a blob whose bytes are missing, until it has good ones. */
+  hide(digest: Digest): void {
+    if (this.digests.size < HIDDEN_MAX) this.digests.add(digest)
+  }
+
   /** Records that the damaged file was moved. A file that appears later comes from a push and is verified. */
   noteMoved(digest: Digest): void {
     this.unmoved.delete(digest)
