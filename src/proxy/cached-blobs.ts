@@ -1,25 +1,18 @@
 import type { OpenBlob } from '../domain/blob-body.ts'
 import type { Blobs } from '../domain/registry.ts'
-import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { SearchableLabels } from './cached-manifests.ts'
+import type { CachedBlobsOptions } from './cached-blobs-options.ts'
 import type { Fill } from './fills/fill.ts'
 import type { FillOrder } from './fills/fill-order.ts'
-import type { Fills } from './fills/fills.ts'
-import type { Passages } from './fills/passages.ts'
 import { Flights } from './flights.ts'
 import { unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
-import type { LastUse } from './last-use.ts'
 import { findNamedSize, otherSize } from './named-size.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
-import type { Room } from './room.ts'
 import type { Upstream } from './upstream/upstream.ts'
 import { UpstreamError } from './upstream/upstream-error.ts'
-import type { UpstreamSet } from './upstream/upstream-set.ts'
 
 /** Blobs up to this size are sent only when they are complete. */
 const WHOLE_BYTES_MAX = 64 * 1024
@@ -30,32 +23,6 @@ interface FetchLimits {
   until: number
   /** How many attempts are left. The state may change during each. */
   attempts: number
-}
-
-export interface CachedBlobsOptions {
-  local: Blobs
-  labels: Pick<SearchableLabels, 'configArrived'>
-  metadata: Metadata
-  upstreams: UpstreamSet
-  fills: Fills
-  passages: Passages
-  room: Room
-  locks: DigestLocks
-  /** Stored blobs with damaged bytes. A fill replaces them. */
-  damaged: {
-    isHidden(digest: Digest): boolean
-    /** Hides a blob whose bytes are missing, until it has good ones. */
-    hide(digest: Digest): void
-    /** Throws if the disk cannot say. */
-    hasBytes(digest: Digest, size: number): Promise<boolean>
-  }
-  lastUse: LastUse
-  now: () => number
-  monotonic: () => number
-  /** How long the upstream may take until its first response. */
-  firstByteMs: number
-  onRequest(upstream: string, result: 'hit' | 'miss' | 'joined' | 'through'): void
-  onHitRead(bytes: number): void
 }
 
 /** Blobs, where repositories whose names begin with an upstream's are cached from there. */
@@ -110,8 +77,11 @@ export class CachedBlobs implements Blobs {
     return await this.options.local.mount(...args)
   }
 
+  /** Deleting a cached blob evicts it. The next pull fetches it again. */
   async delete(...[caller, repository, digest]: Parameters<Blobs['delete']>): Promise<void> {
-    return await this.options.local.delete(caller, repository, digest)
+    const { local, upstreams } = this.options
+    await local.delete(caller, repository, digest)
+    if (upstreams.of(repository) !== undefined) await this.evict(repository, digest)
   }
 
   /** Reads a stored blob. Only bytes that are missing on the disk, or have another length, are fetched again. */

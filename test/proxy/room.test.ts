@@ -73,6 +73,22 @@ test('cache: a delete evicts at once, and the next pull fetches again', async ()
   expect((await cache.get(`blobs/${layer.digest}`)).status).toBe(200)
 })
 
+test('cache: a delete of a blob evicts at once, and leaves no empty repository', async () => {
+  await using world = await startSmall()
+  const { cache, stored } = world
+  const layer = randomBlob(200_000)
+  cache.fake.putBlob('library/app', layer)
+  const isStored = async () => {
+    const response = await cache.get(`blobs/${layer.digest}`)
+    await response.bytes()
+    return response.headers.has('content-length')
+  }
+  await until(isStored)
+  expect((await cache.get(`blobs/${layer.digest}`, { method: 'DELETE' })).status).toBe(202)
+  expect(await stored(layer.digest).exists()).toBe(false)
+  expect(await (await cache.server.fetch('/v2/_catalog')).json()).toEqual({ repositories: [] })
+})
+
 test('cache: bytes that are missing on the disk are fetched again', async () => {
   await using world = await startSmall()
   const { cache, pull, stored } = world

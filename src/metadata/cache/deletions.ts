@@ -27,7 +27,8 @@ interface Parts extends Evictions {
 
 /** Writes that remove cached content on request. They are synced, because rows must be removed before bytes. */
 export function cacheDeletionWrites(db: Db, parts: Parts) {
-  const { recordEvent, find, findManifest, drop, evictOne, removeRepository, candidates, check } = parts
+  const { recordEvent, find, findManifest, drop, dropLoose, evictOne, removeRepository, candidates, check } =
+    parts
   const evictTag = tagEvictions(db, parts)
   return {
     /**
@@ -85,10 +86,10 @@ export function cacheDeletionWrites(db: Db, parts: Parts) {
       return evicted
     },
 
-    /** Removes the link of a cached blob whose bytes are missing. */
+    /** Removes the link of a cached blob that was deleted, or whose bytes are missing. */
     unlinkCached({ repository, digest }: { repository: RepositoryName; digest: Digest }): Evicted {
       const link = candidates.link.get({ name: repository, digest: digestToBytes(digest) })
-      return addRemoved(nothingEvicted(), { blobs: link === undefined ? [] : drop(link) })
+      return addRemoved(nothingEvicted(), { blobs: link === undefined ? [] : dropLoose(link) })
     },
   }
 }

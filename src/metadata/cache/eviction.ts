@@ -64,7 +64,7 @@ export function evictions(db: Db, parts: Parts) {
 export type Evictions = ReturnType<typeof evictions>
 
 /** The write that frees space. It is synced, because rows must be removed before bytes. */
-export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) {
+export function evictionWrites({ dropLoose, pins, evictOne, candidates }: Evictions) {
   return {
     /**
      * Evicts the least recently used content until enough bytes are free: first blobs that no manifest references,
@@ -75,7 +75,7 @@ export function evictionWrites({ drop, pins, evictOne, candidates }: Evictions) 
       const evicted = nothingEvicted()
       const isShort = () => evicted.bytes < bytes
       const loose = candidates.loose.all({ before, limit })
-      const dropped = within(loose, (link) => isShort() && addRemoved(evicted, { blobs: drop(link) }))
+      const dropped = within(loose, (link) => isShort() && addRemoved(evicted, { blobs: dropLoose(link) }))
       const hasMoreLoose = dropped < loose.length || loose.length === limit
       const oldest = isShort() && !hasMoreLoose ? candidates.oldest.all({ before, limit }) : []
       const taken = within(oldest, (row) => {
@@ -141,7 +141,18 @@ function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, dr
     removeRepository.run({ repositoryId: first.repositoryId })
     return { manifests, manifestBytes, blobs }
   }
-  return { evictOne, removeRepository: (id: number) => removeRepository.run({ repositoryId: id }) }
+  return {
+    evictOne,
+
+    /** Removes a link that no manifest needs. Removes the row of a cached repository that becomes empty. */
+    dropLoose: (link: Parameters<DropLink>[0]): Evicted['blobs'] => {
+      const blobs = drop(link)
+      removeRepository.run(link)
+      return blobs
+    },
+
+    removeRepository: (id: number) => removeRepository.run({ repositoryId: id }),
+  }
 }
 
 function victimStatements(db: Db) {

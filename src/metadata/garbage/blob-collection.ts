@@ -20,11 +20,15 @@ const ROWS_AT_ONCE = 100
 
 const link = { repositoryId: number, blobId: number }
 
+interface CollectedParts extends Pick<RepositoryRows, 'setDeleted'> {
+  purge: ManifestPurge
+  drop: DropLink
+  /** Also removes a cached repository that becomes empty. */
+  dropLoose: DropLink
+}
+
 /** Writes of the collector for blobs, and for whole repositories, each a bounded batch. */
-export function blobCollectionWrites(
-  db: Db,
-  { purge, drop, setDeleted }: { purge: ManifestPurge; drop: DropLink } & Pick<RepositoryRows, 'setDeleted'>,
-) {
+export function blobCollectionWrites(db: Db, { purge, drop, dropLoose, setDeleted }: CollectedParts) {
   const repositories = deletedRepositories(db, { drop, remove: purge.remove, setDeleted })
   const candidates = statement(db, { before: number, limit: number }, ({ before, limit }) =>
     db
@@ -54,7 +58,7 @@ export function blobCollectionWrites(
       const blobs: BlobBatch['blobs'] = []
       const done = within(rows, (row) => {
         if (row.isNamed === 1) markUsed.run(row)
-        else blobs.push(...drop(row))
+        else blobs.push(...dropLoose(row))
       })
       return { ...batchOf({ more: rows.length === limit || done < rows.length }), repositories: 0, blobs }
     },

@@ -161,7 +161,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...collectionWrites(db, { tags: namedTags, reach, purge }),
     ...pageWrites(db),
     ...damageWrites(db, { drop }),
-    ...blobCollectionWrites(db, { purge, drop, setDeleted: repositoriesByName.setDeleted }),
+    ...blobCollectionWrites(db, { ...cached, setDeleted: repositoriesByName.setDeleted }),
     ...purgeWrites(db, { recordEvent, purge, setDeleted: repositoriesByName.setDeleted }),
     ...limitedRestores(
       { recordEvent, find, findManifest, tags, lines, revive, begin, rows: repositoriesByName },
