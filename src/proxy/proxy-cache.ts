@@ -226,18 +226,28 @@ export class ProxyCache {
   }
 }
 
-/** Uploads start only in local repositories. */
+/** Uploads are only possible in local repositories, even if they began before their name became that of an upstream. */
 function pushes(uploads: Uploads, upstreams: UpstreamSet): Uploads {
+  const requireLocal = (repository: RepositoryName) => {
+    const upstream = upstreams.of(repository)
+    if (upstream !== undefined) throw pullOnly(upstream.name)
+  }
   return {
     ...uploads,
     async start(repository, algorithm) {
-      const upstream = upstreams.of(repository)
-      if (upstream !== undefined) throw pullOnly(upstream.name)
+      requireLocal(repository)
       return await uploads.start(repository, algorithm)
     },
+    async append(repository, id, body) {
+      requireLocal(repository)
+      return await uploads.append(repository, id, body)
+    },
+    async commit(caller, repository, id, digest, body) {
+      requireLocal(repository)
+      return await uploads.commit(caller, repository, id, digest, body)
+    },
     async put(caller, repository, digest, body) {
-      const upstream = upstreams.of(repository)
-      if (upstream !== undefined) throw pullOnly(upstream.name)
+      requireLocal(repository)
       return await uploads.put(caller, repository, digest, body)
     },
   }

@@ -187,6 +187,27 @@ test('cache: pushes to the name of an upstream are refused', async () => {
   expect(put.status).toBe(405)
 })
 
+test('cache: an upload that began before its name became that of an upstream cannot be completed', async () => {
+  await using cache = await startCache()
+  const begin = async () => {
+    const path = '/v2/new.example/app/blobs/uploads/'
+    return (await cache.server.fetch(path, { method: 'POST' })).headers.get('location') ?? ''
+  }
+  const [first, second] = [await begin(), await begin()]
+  const added = await cache.server.fetch('/api/v1/upstreams/new.example', {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ url: cache.fake.url }),
+  })
+  expect(added.status).toBe(201)
+  const { digest, bytes: body } = randomBlob(1000)
+  expect((await cache.server.fetch(first, { method: 'PATCH', body })).status).toBe(405)
+  const closed = await cache.server.fetch(`${second}?digest=${digest}`, { method: 'PUT', body })
+  expect(closed.status).toBe(405)
+  await cache.restart()
+  expect((await cache.server.fetch('/api/v1/upstreams/new.example')).status).toBe(200)
+})
+
 /** Reads a body until it has this many bytes. `rest` returns the complete body. */
 async function readSome(response: Response, bytes: number) {
   const reader = response.body!.getReader()
