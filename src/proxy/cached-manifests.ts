@@ -12,7 +12,7 @@ import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
 import type { Room } from './room.ts'
-import { type StaleNews, TagChecks } from './tag-checks.ts'
+import { type CheckFailure, type StaleNews, TagChecks } from './tag-checks.ts'
 import type { AnswerTime } from './upstream/endpoints.ts'
 import type { FetchedManifest, Upstream } from './upstream/upstream.ts'
 import { UpstreamError } from './upstream/upstream-error.ts'
@@ -236,7 +236,7 @@ export class CachedManifests implements Manifests {
     upstream: Upstream,
     repository: RepositoryName,
     reference: Reference & { tag: Tag },
-    failure: UpstreamError['kind'] | undefined,
+    failure: CheckFailure | undefined,
   ): Promise<void> {
     const { gone, refused } = upstream.settings
     const what = `${repository}:${reference.tag}`

@@ -9,14 +9,24 @@ const TAGS_MAX = 50_000
 /** How much of the message of a failed check is kept for the log. */
 const MESSAGE_LENGTH_MAX = 200
 
+/** Why a check failed. `here`: the upstream responded, but this server refused its response or could not store it. */
+export type CheckFailure = UpstreamErrorKind | 'here'
+
+/** Why a stale tag is served, as words after the upstream's name. */
+const REASONS: Record<CheckFailure, string> = {
+  ...STALE_REASONS,
+  here: 'is not followed, because this server did not store its response',
+}
+
 /** The pause after a failed check, in milliseconds, if the upstream sends no Retry-After. */
-const PAUSE_MS: Record<UpstreamErrorKind, number> = {
+const PAUSE_MS: Record<CheckFailure, number> = {
   absent: 60_000,
   denied: 60_000,
   limited: 60_000,
   unsupported: 60_000,
   unavailable: 10_000,
   wrong: 60_000,
+  here: 10_000,
 }
 
 export interface Freshness {
@@ -40,7 +50,7 @@ interface TagState {
   /** Null for a tag that was pushed here. */
   checkedAt: number | null
   /** Why the last check failed. Caching the error itself would keep its stack. */
-  failure: UpstreamErrorKind | undefined
+  failure: CheckFailure | undefined
   /** The message of that failure. */
   message: string | undefined
   /** The reason with which the tag was last served stale. */
@@ -57,7 +67,7 @@ export interface CheckedTag {
   /** The text of the Warning header. */
   warning?: string
   /** Why the last check failed. */
-  failure?: UpstreamErrorKind
+  failure?: CheckFailure
   isStale: boolean
   /** What to log: why the tag is stale, if that is not the reason of the last time. */
   news?: StaleNews
@@ -191,14 +201,12 @@ export class TagChecks {
       await follow(upstream, repository, tag)
       Object.assign(state, succeeded(now()))
     } catch (error) {
-      const failure =
-        error instanceof UpstreamError
-          ? error
-          : new UpstreamError('unavailable', 'the check failed', { cause: error })
-      const { kind, message, retryAfterSeconds } = failure
+      const upstreamError = error instanceof UpstreamError ? error : undefined
+      const kind = upstreamError?.kind ?? 'here'
+      const pauseSeconds = upstreamError?.retryAfterSeconds
       state.failure = kind
-      state.message = message.slice(0, MESSAGE_LENGTH_MAX)
-      state.quietUntil = now() + (retryAfterSeconds === undefined ? PAUSE_MS[kind] : retryAfterSeconds * 1000)
+      state.message = String((error as Error).message).slice(0, MESSAGE_LENGTH_MAX)
+      state.quietUntil = now() + (pauseSeconds === undefined ? PAUSE_MS[kind] : pauseSeconds * 1000)
     } finally {
       state.check = undefined
       state.isLate = false
@@ -212,7 +220,7 @@ function reasonOf(
   { failure, isLate }: TagState,
 ): string | undefined {
   if (upstream.settings.offline) return 'is set to offline'
-  if (failure !== undefined) return STALE_REASONS[failure]
+  if (failure !== undefined) return REASONS[failure]
   return upstream.isUpFor(repository) && !isLate ? undefined : STALE_REASONS.unavailable
 }
 

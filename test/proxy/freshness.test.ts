@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { type CacheOptions, startCache, type TestCache } from '../support/cache.ts'
-import { randomBlob } from '../support/content.ts'
+import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { reply } from '../support/upstream.ts'
 
 /** A cache whose clock the test sets. */
@@ -151,6 +151,21 @@ describe('cache: a tag', () => {
     expect((await cache.get(`blobs/${layer.digest}`)).status).toBe(503)
     expect((await cache.get('manifests/2')).status).toBe(503)
     expect(cache.fake.log).toHaveLength(asked)
+  })
+
+  test('that moved to a type that is not allowed here is stale for that reason, and the log says which', async () => {
+    const cache = '[artifacts]\nallow = ["up.example/**=image"]'
+    await using world = await startAt({ cache })
+    const { manifest } = world.cache.fake.putImage('library/app', '1')
+    await world.cache.get('manifests/1')
+    const artifact = imageManifest(EMPTY, [], { artifactType: 'application/vnd.example' })
+    world.cache.fake.putManifest('library/app', '1', artifact)
+    world.pass(700)
+    const response = await world.cache.get('manifests/1')
+    expect([response.status, digestOf(response)]).toEqual([200, manifest.digest])
+    expect(response.headers.get('warning')).toContain('this server did not store its response')
+    const lines = world.cache.server.log().filter(({ msg }) => String(msg).includes('stale'))
+    expect(lines.map(({ cause }) => cause)).toEqual([expect.stringContaining('accepts only image')])
   })
 
   test('that the upstream has deleted is removed if gone is drop', async () => {
