@@ -28,13 +28,24 @@ export class LastUse {
     else if (this.count < USES_MAX) this.add({ repository, digest, isBlob, at: this.now() })
   }
 
-  /** Writes the recorded uses. */
+  /** Writes the recorded uses. Those that cannot be written, for example because the disk is full, stay recorded. */
   async flush(): Promise<void> {
     const uses = [...this.uses.values()].flatMap((inRepository) => [...inRepository.values()])
     this.uses = new Map()
     this.count = 0
-    for (let at = 0; at < uses.length; at += USES_PER_WRITE)
-      await this.write(uses.slice(at, at + USES_PER_WRITE))
+    let written = 0
+    try {
+      for (; written < uses.length; written += USES_PER_WRITE)
+        await this.write(uses.slice(written, written + USES_PER_WRITE))
+    } finally {
+      for (const use of uses.slice(written)) this.keep(use)
+    }
+  }
+
+  /** Records a use again, unless there is a newer one. */
+  private keep(use: Use): void {
+    const isKnown = this.uses.get(use.repository)?.has(use.digest) ?? false
+    if (!isKnown && this.count < USES_MAX) this.add(use)
   }
 
   private add(use: Use): void {
