@@ -42,7 +42,8 @@ export function repositoryOf(
   if (ns !== undefined && ns !== '' && !origin.isOwnHost(ns)) {
     const upstream = upstreams.findByHost(ns)
     // BuildKit sends ns also to a mirror whose path has the upstream's name already.
-    if (upstream !== undefined && name.startsWith(`${upstream.name}/`)) return name
+    if (upstream !== undefined && name.startsWith(`${upstream.name}/`))
+      return nameAt(upstream, name.slice(upstream.name.length + 1))
     return upstream && nameAt(upstream, name)
   }
   const [first = '', ...rest] = name.split('/')

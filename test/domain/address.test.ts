@@ -36,6 +36,7 @@ describe('the repository that a request addresses', () => {
       'docker.io',
       'docker.io/library/alpine',
     ],
+    ['ns, and a bare name in the path', main, 'docker.io/alpine', 'docker.io', 'docker.io/library/alpine'],
     ['ns counts before the path', main, 'quay/a', 'docker.io', 'docker.io/quay/a'],
     ['ns of this host', main, 'a/b', '127.0.0.1:5000', 'a/b'],
     ['ns of this host, an upstream in the path', main, 'quay/b', '127.0.0.1:5000', 'quay/b'],
