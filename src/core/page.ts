@@ -1,5 +1,5 @@
-import { turn } from '../metadata/writer/turn.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
+import { turn } from '../turn.ts'
 
 /** How many entries a page has by default. */
 export const PAGE_DEFAULT = 50

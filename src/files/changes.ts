@@ -1,4 +1,5 @@
 import { Database } from 'bun:sqlite'
+import { turn } from '../turn.ts'
 import { type ShownEntry, toEntry } from './entry.ts'
 import { type Change, type ChangesSummary, DIFFERENCES, type Difference } from './file-question.ts'
 import { INDEX_VERSION } from './layer-index.ts'
@@ -103,7 +104,7 @@ class ImageComparison {
 
   private async turn(): Promise<void> {
     this.run.progress(this.compared)
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
     this.run.check()
   }
 

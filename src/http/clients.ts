@@ -1,5 +1,6 @@
 import type { Identity } from '../domain/access/access.ts'
 import { once } from '../lazily.ts'
+import { turn } from '../turn.ts'
 import type { Arrival } from './listener/arrival.ts'
 import type { FrontDoor } from './listener/front-door.ts'
 import { LoopTurns } from './loop-turns.ts'
@@ -35,7 +36,7 @@ export function clientsOf(
   /** Many requests can wait for one identity. Each continues in a turn of its own, after the ones before it. */
   const inTurn = async (request: Request, waited: Promise<Identity>): Promise<Identity> => {
     const identity = await waited
-    await new Promise((resolve) => setImmediate(resolve))
+    await turn()
     frontDoor.checkAgain(arrivalOf(request))
     return identity
   }

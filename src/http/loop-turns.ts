@@ -1,3 +1,4 @@
+import { turn } from '../turn.ts'
 /**
  * Lets one waiter continue per turn of the event loop, so that other requests are served between two of them. Reading and
  * sending a manifest of 4 MiB takes up to 30 ms.
@@ -8,7 +9,7 @@ export class LoopTurns {
   /** Waits until nobody else has continued in this turn of the event loop. */
   next(): Promise<void> {
     const own = this.last
-    this.last = own.then(() => new Promise((resolve) => setImmediate(resolve)))
+    this.last = own.then(turn)
     return own
   }
 }

@@ -1,4 +1,5 @@
 import { once } from '../lazily.ts'
+import { turn } from '../turn.ts'
 
 /** Handles requests: an Elysia app or a dispatcher. */
 interface Surface {
@@ -23,8 +24,4 @@ export function onDemand<M>(
     return built
   })
   return async (request) => (await surface()).handle(request)
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -1,11 +1,11 @@
 import { and, desc, gte, lt, sql } from 'drizzle-orm'
 import type { EventType } from '../domain/events.ts'
 import { type Digest, digestFromBytes } from '../oci/digest.ts'
+import { turn } from '../turn.ts'
 import type { Db } from './database.ts'
 import { pageBy } from './rows.ts'
 import { event } from './schema/schema.ts'
 import { number, optional, statement, text } from './statement.ts'
-import { turn } from './writer/turn.ts'
 
 /** An event. Its digest is null if the act has none. */
 export type EventRow = Omit<typeof event.$inferSelect, 'digest'> & { digest: Digest | null }

@@ -13,6 +13,7 @@ import {
 import { releaseWhenIdle } from '../idle-memory.ts'
 import { lowerPriority } from '../low-priority.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
+import { turn } from '../turn.ts'
 import type { Answer, Asked } from '../worker-client.ts'
 import { SMALL_BYTES_MAX } from './blob-store.ts'
 import type { DigesterQuestion, UploadFile, VerifiedFile } from './digester-client.ts'
@@ -23,8 +24,6 @@ declare const self: Worker
 
 /** How many bytes of an upload are read back before other uploads of this thread get a turn. */
 const READ_BACK_BYTES = 1024 * 1024
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
 interface OpenFile {
   path: string

@@ -1,6 +1,6 @@
 import type { EventRow } from '../../metadata/outbox.ts'
-import { turn } from '../../metadata/writer/turn.ts'
 import { tooManyRequests } from '../../oci/error.ts'
+import { turn } from '../../turn.ts'
 import type { Job } from '../jobs/jobs.ts'
 
 /** The maximum number of watchers, in total and per client. Further ones are refused with TOOMANYREQUESTS. */

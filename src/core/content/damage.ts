@@ -1,6 +1,6 @@
 import type { Damage, NeededBy } from '../../metadata/content/damage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/writer/turn.ts'
+import { turn } from '../../turn.ts'
 import type { Damaged } from '../registry/damaged.ts'
 
 /** Content in quarantine, with the repositories and tags that need it. */

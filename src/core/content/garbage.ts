@@ -3,9 +3,9 @@ import type { Collector, Run as CollectorRun, CollectorState } from '../../gc/co
 import type { Explanation } from '../../metadata/garbage/explanation.ts'
 import type { Candidate, GarbageCursor } from '../../metadata/garbage/garbage.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/writer/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import { formatCursor, type ListPage, PAGE_DEFAULT, type PageQuery, parseCursor } from '../page.ts'
 
 /** How many candidates are read before other requests get a turn. */

@@ -1,9 +1,9 @@
 import type { ManifestRow } from '../../metadata/content/manifests/manifests.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/writer/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import type { ManifestBrief } from '../../oci/manifest-brief.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { ContentReader } from '../content-reader.ts'
 
 /** How many bytes of manifests are read for one answer. */

@@ -1,9 +1,9 @@
 import type { ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/writer/turn.ts'
 import { artifactKind } from '../../oci/artifact-kind.ts'
 import { type Digest, tryParseDigest } from '../../oci/digest.ts'
 import { type RepositoryName, referrersTag, type Tag } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { ContentReader } from '../content-reader.ts'
 import { ManifestReading } from './manifest-reading.ts'
 

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino'
+import { turn } from '../../turn.ts'
 
 /** Runs periodic work once it is started. A failure is logged, and the next run tries again. */
 export class Schedule {
@@ -34,7 +35,7 @@ export class Schedule {
   async start(): Promise<void> {
     for (let next = this.first.shift(); next; next = this.first.shift()) {
       next()
-      await new Promise((resolve) => setImmediate(resolve))
+      await turn()
     }
   }
 

@@ -11,6 +11,7 @@ import { registryError } from '../../oci/error.ts'
 import { findPlatform, readParts } from '../../oci/manifest-parts.ts'
 import { isIndex } from '../../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { ConversionRegistry, Conversions } from './conversions.ts'
 
 /** How many tags of a repository are listed, and how many are read at a time. */
@@ -95,8 +96,7 @@ export class V1Images {
       const rows = await this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
       for (const row of rows) tags.push([row.tag, this.idOf(row, 0)])
       if (rows.length < TAGS_PER_READ) break
-      // Give other requests a turn.
-      await new Promise(setImmediate)
+      await turn()
     }
     return Object.fromEntries(tags)
   }

@@ -1,11 +1,11 @@
 import { readManifest } from '../../docker/schema1.ts'
 import type { ReadLabels, UnlabelledManifest } from '../../metadata/content/manifests/labels.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/writer/turn.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { searchableLabels } from '../../oci/labels.ts'
 import type { Manifest } from '../../oci/manifest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { ContentReader } from '../content-reader.ts'
 import type { LabelReader } from './labels.ts'
 

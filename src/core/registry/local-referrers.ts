@@ -1,10 +1,10 @@
 import type { Listing, ReferrerDescriptor, Referrers } from '../../domain/registry.ts'
 import type { ReferrerRow } from '../../metadata/content/manifests/referrers.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
-import { turn } from '../../metadata/writer/turn.ts'
 import { type Digest, hexOf } from '../../oci/digest.ts'
 import { readParts } from '../../oci/manifest-parts.ts'
 import { type RepositoryName, referrersTag } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { LocalOptions } from './local-options.ts'
 
 /** The maximum descriptors of a page. */

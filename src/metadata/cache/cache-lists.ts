@@ -1,10 +1,10 @@
 import { and, asc, eq, gt, gte, isNotNull, lt, max, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { Db } from '../database.ts'
 import { manifest, repository, tag } from '../schema/schema.ts'
 import { number, statement, text } from '../statement.ts'
-import { turn } from '../writer/turn.ts'
 
 /** How many rows are examined in one turn of some milliseconds. */
 const ROWS_A_TURN = 5000

@@ -1,9 +1,9 @@
 import { and, asc, desc, eq, gt, inArray, isNull } from 'drizzle-orm'
 import type { RepositoryName } from '../../oci/reference.ts'
+import { turn } from '../../turn.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema/schema.ts'
 import { number, statement } from '../statement.ts'
-import { turn } from '../writer/turn.ts'
 import type { ReadTotal } from './totals.ts'
 
 /** What one repository holds. The bytes of deleted blobs count until they are collected. */

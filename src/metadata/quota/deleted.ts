@@ -1,8 +1,8 @@
 import { type SQL, sql } from 'drizzle-orm'
 import { WHOLE_SERVER } from '../../domain/quota.ts'
+import { turn } from '../../turn.ts'
 import type { Db } from '../database.ts'
 import { number, statement, text } from '../statement.ts'
-import { turn } from '../writer/turn.ts'
 
 /** How many blobs are examined in one turn, and in total. */
 const BLOBS_READ = 10

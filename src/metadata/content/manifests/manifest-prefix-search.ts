@@ -2,9 +2,9 @@ import { sql } from 'drizzle-orm'
 import type { RepositorySet } from '../../../domain/repository-set.ts'
 import { type Digest, type DigestRange, digestFromBytes } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
+import { turn } from '../../../turn.ts'
 import type { Db } from '../../database.ts'
 import { bytes, number, statement } from '../../statement.ts'
-import { turn } from '../../writer/turn.ts'
 import { type Part, readPart } from '../repositories/visible-pages.ts'
 
 /** A manifest of some repository. */

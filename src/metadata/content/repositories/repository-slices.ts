@@ -1,5 +1,5 @@
 import type { RepositorySet } from '../../../domain/repository-set.ts'
-import { turn } from '../../writer/turn.ts'
+import { turn } from '../../../turn.ts'
 import type { NamedRow } from './repositories.ts'
 
 /** What one repository contributes at most, so that no repository hides the others. */

@@ -1,8 +1,8 @@
 import { and, asc, desc, eq, sql } from 'drizzle-orm'
+import { turn } from '../../../turn.ts'
 import type { Db } from '../../database.ts'
 import { tag } from '../../schema/schema.ts'
 import { number, statement, text } from '../../statement.ts'
-import { turn } from '../../writer/turn.ts'
 import { isLike, likePattern } from '../text-search.ts'
 import { isTagAt, selectTags, type TagQuery, type TagRow, toTag } from './listed-tag.ts'
 
