@@ -59,8 +59,8 @@ export class CachedBlobs implements Blobs {
     const { local, lastUse, onRequest, onHitRead } = this.options
     const isFilling = this.fillOf(upstream, repository, digest) !== undefined
     const here = isFilling ? undefined : await unlessUnknown(local.open(repository, digest))
-    lastUse.note(repository, digest, true)
     if (here !== undefined) {
+      lastUse.note(repository, digest, true)
       onRequest(upstream.name, 'hit')
       const read = (range: ByteRange) => {
         onHitRead(range.end - range.start)
@@ -68,7 +68,9 @@ export class CachedBlobs implements Blobs {
       }
       return { size: here.size, read }
     }
-    return await this.fetchInTime(upstream, repository, digest)
+    const fetched = await this.fetchInTime(upstream, repository, digest)
+    lastUse.note(repository, digest, true)
+    return fetched
   }
 
   async mount(...args: Parameters<Blobs['mount']>): Promise<boolean> {
