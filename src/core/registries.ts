@@ -6,6 +6,7 @@ import type { RepositoryName } from '../oci/reference.ts'
 import { AnswerMemory } from '../proxy/answer-memory.ts'
 import { ProxyCache } from '../proxy/proxy-cache.ts'
 import type { TimeLimits } from '../proxy/upstream/deadline.ts'
+import { sharedRequestPlaces } from '../proxy/upstream/request-places.ts'
 import { UpstreamSet } from '../proxy/upstream/upstream-set.ts'
 import { diskSpaceNow } from '../storage/disk.ts'
 import type { FillStore } from '../storage/uploads/fill-store.ts'
@@ -67,6 +68,7 @@ export async function openRegistries(options: RegistriesOptions): Promise<Regist
   const upstreams = new UpstreamSet({
     limits: timeLimits(config),
     memory: new AnswerMemory(),
+    requestPlaces: sharedRequestPlaces(),
     monotonic,
     onRequest,
   })

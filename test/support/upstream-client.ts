@@ -1,6 +1,7 @@
 import type { UpstreamSettings } from '../../src/config/upstreams.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
 import { AnswerMemory } from '../../src/proxy/answer-memory.ts'
+import { sharedRequestPlaces } from '../../src/proxy/upstream/request-places.ts'
 import { Upstream, type UpstreamOptions } from '../../src/proxy/upstream/upstream.ts'
 import type { UpstreamError } from '../../src/proxy/upstream/upstream-error.ts'
 import { failureOf } from './failure.ts'
@@ -46,6 +47,7 @@ export function open(
   const upstream = new Upstream(settingsOf(fake.url, more), {
     limits: LIMITS,
     memory: new AnswerMemory(),
+    requestPlaces: sharedRequestPlaces(),
     monotonic: () => now,
     ...options,
   })

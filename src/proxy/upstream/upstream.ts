@@ -24,12 +24,16 @@ import {
   type Send,
   type SentRequest,
 } from './endpoints.ts'
+import { nextQueryOf } from './next-query.ts'
 import type { LimitedKind } from './rate-limits.ts'
+import { RequestPlaces } from './request-places.ts'
 import { mayRefuseHead, UpstreamError } from './upstream-error.ts'
 
 export interface UpstreamOptions extends Omit<EndpointsOptions, 'onAnswer'> {
   /** Shared by all upstreams. */
   memory: AnswerMemory
+  /** Places of all requests but downloads of blobs. Shared by all upstreams. */
+  requestPlaces: Places
 }
 
 /** A manifest as the upstream sent it. Its memory counts until it is disposed. */
@@ -72,14 +76,12 @@ const LIST_BYTES_MAX = 4 * 1024 * 1024
 /** The maximum members and entries of one page. This many are parsed in about 10 ms. */
 const LIST_ITEMS_MAX = 50_000
 
-/** The maximum length of the query of a link to the next page. */
-const NEXT_QUERY_LENGTH_MAX = 2048
-
 /** A registry whose content is cached. Its responses are unverified, and failures are UpstreamErrors. */
 export class Upstream {
   readonly settings: UpstreamSettings
   /** Each blob download takes one. */
   readonly places: Places
+  private readonly requests: RequestPlaces
   private readonly rate: Rate
   pullsLeft: PullsLeft | undefined
   private readonly options: UpstreamOptions
@@ -90,6 +92,7 @@ export class Upstream {
     this.settings = settings
     this.options = options
     this.places = new Places(settings.connections)
+    this.requests = new RequestPlaces(options.requestPlaces, options.monotonic)
     this.rate = new Rate(settings.bytesPerSecond, options)
     this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
     const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
@@ -190,7 +193,8 @@ export class Upstream {
   ): Promise<FetchedBlob> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
     const headers = from > 0 ? { range: `bytes=${from}-` } : {}
-    return await this.ask(repository, { kind: 'blob', deadlineMs, avoid }, async (send) => {
+    const question: Question = { kind: 'blob', scope: this.scopeOf(repository), deadlineMs, avoid }
+    return await this.endpoints.ask(question, async (send) => {
       const response = await send({ method: 'GET', path, headers, ...(signal && { signal }) })
       const stream = response.body ?? new Blob([]).stream()
       const part =
@@ -254,7 +258,14 @@ export class Upstream {
     question: Omit<Question, 'scope'>,
     work: (send: Send) => Promise<T>,
   ): Promise<T> {
-    return await this.endpoints.ask({ ...question, scope: scopeOf(this.nameOf(repository)) }, work)
+    const scope = this.scopeOf(repository)
+    return await this.requests.run(this.name, question.deadlineMs, (deadlineMs) =>
+      this.endpoints.ask({ ...question, scope, deadlineMs }, work),
+    )
+  }
+
+  private scopeOf(repository: RepositoryName): string {
+    return scopeOf(this.nameOf(repository))
   }
 
   private async read(response: Response, bytesMax: number, memory: HeldAnswer) {
@@ -278,15 +289,6 @@ async function headersOf(send: Send, asked: Omit<SentRequest, 'method'>): Promis
     if (mayRefuseHead(error)) return undefined
     throw error
   }
-}
-
-/**
- * Returns the query of the link to the next page (RFC 8288): some registries have cursors of their own. The rest of the
- * link is ignored, so an upstream cannot lead requests to other places.
- */
-function nextQueryOf(link: string): string | undefined {
-  const query = /<[^<>?]*\?([^<>#]+)>\s*;[^<>]*\brel="?next"?/i.exec(link)?.[1]
-  return query === undefined || query.length > NEXT_QUERY_LENGTH_MAX ? undefined : query
 }
 
 /** The scope of a token for pulls (distribution's token specification). */

@@ -1,0 +1,23 @@
+import { expect, test } from 'bun:test'
+import { startCache } from '../support/cache.ts'
+import { EMPTY, imageManifest } from '../support/content.ts'
+import { until } from '../support/until.ts'
+import { FakeUpstream } from '../support/upstream.ts'
+
+test('cache: an upstream that never responds gets few requests at the same time', async () => {
+  await using other = await FakeUpstream.start()
+  const second = `[[upstream]]\nname = "b.example"\nurl = "${other.url}"`
+  await using cache = await startCache({ upstream: second, cache: 'first-byte-seconds-max = 3' })
+  other.putManifest('library/app', '1', imageManifest(EMPTY, []))
+  cache.fake.on(/./, () => [new Promise(() => {})])
+  const left = new AbortController()
+  const waiting = Array.from({ length: 100 }, (_, at) =>
+    cache.get(`manifests/${at}`, { signal: left.signal }).catch(() => undefined),
+  )
+  await until(() => cache.fake.log.length >= 20)
+  const response = await cache.server.fetch('/v2/b.example/library/app/manifests/1')
+  expect(response.status).toBe(200)
+  expect(cache.fake.log.length).toBeLessThan(100)
+  left.abort()
+  await Promise.all(waiting)
+})
