@@ -1,12 +1,10 @@
 import type { UpstreamCredentials } from '../../config/upstreams.ts'
-import { version } from '../../config/version.ts'
 import { readBounded } from './bounded-body.ts'
-import { ConnectProbe } from './connect-probe.ts'
+import { Connections, type ConnectionsOptions } from './connections.ts'
 import { Deadline, type TimeLimits, unlessAborted } from './deadline.ts'
 import { EndpointBreaker, type RequestEnd } from './endpoint-breaker.ts'
-import { type Environment, isExempt, proxyFor } from './environment-proxy.ts'
 import { type LimitedKind, RateLimits } from './rate-limits.ts'
-import { type Resolve, type Target, Targets } from './targets.ts'
+import { type Resolve, Targets } from './targets.ts'
 import { errorOfStatus, UpstreamError } from './upstream-error.ts'
 import { UpstreamTokens } from './upstream-tokens.ts'
 
@@ -18,29 +16,21 @@ const TOKEN_BODY_BYTES_MAX = 256 * 1024
 
 const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308]
 
-export interface EndpointOptions {
+export interface EndpointOptions extends ConnectionsOptions {
   /** The registry's URL, without `/v2`. */
   url: URL
   credentials: UpstreamCredentials
   /** Hosts that redirects and realms may point to, whatever their addresses. */
   redirects: readonly string[]
-  /** PEM certificates to trust besides the system's. */
-  ca?: string | undefined
-  /** A proxy's URL; `none` for none, whatever the environment says. */
-  proxy?: string | undefined
-  /** The variables that can name proxies. */
-  environment: Environment
   resolve: Resolve
   limits: TimeLimits
-  /** Milliseconds since an arbitrary time. */
-  monotonic: () => number
   /** Called for each response of the registry itself. */
   onAnswer?: (headers: Headers) => void
 }
 
 export interface EndpointRequest {
   method: 'GET' | 'HEAD'
-  /** What a 429 of the registry limits; undefined for a check by a person, which limits and pauses do not stop. */
+  /** What a 429 of the registry limits; undefined for a requested check, which is always sent. */
   kind?: LimitedKind
   /** Begins with `/v2/`. */
   path: string
@@ -56,33 +46,22 @@ interface SentRequest extends EndpointRequest {
   onAnswer: () => void
 }
 
-interface SentInit {
-  method?: string
-  headers: Record<string, string>
-  signal: AbortSignal
-}
-
 /** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
   readonly breaker: EndpointBreaker
   private readonly rateLimits: RateLimits
   private readonly options: EndpointOptions
-  private readonly session: Bun.FetchSession
+  private readonly connections: Connections
   private readonly targets: Targets
   private readonly tokens: UpstreamTokens
-  private readonly probe: ConnectProbe
 
   constructor(options: EndpointOptions) {
-    const { url, redirects, resolve, credentials, limits, monotonic, ca } = options
+    const { url, redirects, resolve, credentials, monotonic } = options
     this.options = options
     this.breaker = new EndpointBreaker(monotonic)
     this.rateLimits = new RateLimits(monotonic)
-    this.targets = new Targets(url, redirects, resolve, (target) => this.proxyOf(target))
-    this.probe = new ConnectProbe(limits.connectMs, monotonic)
-    this.session = new Bun.FetchSession({
-      keepAlive: { maxIdleSockets: 8, idleTimeout: 60 },
-      ...(ca !== undefined && { tls: { ca } }),
-    })
+    this.connections = new Connections(options)
+    this.targets = new Targets(url, redirects, resolve, (target) => this.connections.proxyOf(target))
     this.tokens = new UpstreamTokens({
       credentials,
       fetchToken: (url, headers) => this.fetchToken(url, headers),
@@ -131,15 +110,7 @@ export class Endpoint {
 
   /** Closes idle connections. */
   close(): void {
-    this.session.close()
-  }
-
-  /** Returns the proxy for a URL; undefined for a direct connection. */
-  private proxyOf(url: URL): string | undefined {
-    const { proxy, environment } = this.options
-    if (proxy === 'none') return undefined
-    if (proxy === undefined) return proxyFor(url, environment)
-    return isExempt(url, environment) ? undefined : proxy
+    this.connections.close()
   }
 
   private async authorised(asked: SentRequest): Promise<Response> {
@@ -180,7 +151,7 @@ export class Endpoint {
     let target = await this.targets.check(own)
     for (let redirects = 0; ; redirects++) {
       const isOwn = at.origin === own.origin
-      const response = await this.send(target, {
+      const response = await this.connections.send(target, {
         method,
         headers: { ...headers, ...(isOwn && authorization !== undefined && { authorization }) },
         signal,
@@ -206,11 +177,11 @@ export class Endpoint {
   private async fetchToken(url: URL, headers: Record<string, string>): Promise<string> {
     const service = `the token service ${url.host}`
     this.throwIfLimited('token', service)
-    const target = await this.targets.check(url)
     const { firstByteMs, stallMs, manifestMs } = this.options.limits
     const deadline = new Deadline(firstByteMs)
     try {
-      const response = await this.send(target, { headers, signal: deadline.signal })
+      const target = await unlessAborted(this.targets.check(url), deadline.signal)
+      const response = await this.connections.send(target, { headers, signal: deadline.signal })
       if (response.status !== 200) {
         discard(response)
         throw this.refused('token', service, response)
@@ -235,38 +206,6 @@ export class Endpoint {
     if (leftMs === 0) return
     const retryAfterSeconds = Math.ceil(leftMs / 1000)
     throw new UpstreamError('limited', `${who} answers 429`, { retryAfterSeconds })
-  }
-
-  private async send(target: Target, init: SentInit): Promise<Response> {
-    const { url, host = url.host, proxy } = target
-    const send = (signal: AbortSignal) => this.fetch(target, { ...init, signal })
-    try {
-      // A proxy makes its own connections.
-      if (proxy !== undefined) return await send(init.signal)
-      return await this.probe.guard(url, host, init.signal, send)
-    } catch (cause) {
-      if (init.signal.aborted || cause instanceof UpstreamError) throw cause
-      const { code, message } = cause as Error & { code?: string }
-      throw new UpstreamError('unavailable', `${host} cannot be reached: ${code ?? message}`, {
-        cause,
-        isTransport: true,
-        isUnconnected: code !== 'ECONNRESET',
-      })
-    }
-  }
-
-  private async fetch({ url, host, serverName, proxy }: Target, init: SentInit): Promise<Response> {
-    const { ca } = this.options
-    const headers = { 'user-agent': `cay/${version}`, ...init.headers, ...(host !== undefined && { host }) }
-    return await this.session.fetch(url, {
-      ...init,
-      headers,
-      redirect: 'manual',
-      decompress: false,
-      // Bun would use the proxy of the environment, for which the address was not checked.
-      proxy: proxy ?? (false as never),
-      ...(serverName !== undefined && { tls: { serverName, ...(ca !== undefined && { ca }) } }),
-    })
   }
 
   private toError(error: unknown, scope: string): UpstreamError {
