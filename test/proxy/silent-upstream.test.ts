@@ -1,6 +1,8 @@
 import { expect, test } from 'bun:test'
+import { RequestPlaces, sharedRequestPlaces } from '../../src/proxy/upstream/request-places.ts'
 import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest } from '../support/content.ts'
+import { failureOf } from '../support/failure.ts'
 import { until } from '../support/until.ts'
 import { FakeUpstream } from '../support/upstream.ts'
 
@@ -20,4 +22,15 @@ test('cache: an upstream that never responds gets few requests at the same time'
   expect(cache.fake.log.length).toBeLessThan(100)
   left.abort()
   await Promise.all(waiting)
+})
+
+test('cache: more than 1,000 requests that wait for one upstream are refused at once', async () => {
+  const places = new RequestPlaces(sharedRequestPlaces(), () => 0)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const run = () => places.run('up.example', 20_000, () => promise)
+  const waiting = Array.from({ length: 1040 }, run)
+  expect(await failureOf(run())).toMatchObject({ kind: 'unavailable', retryAfterSeconds: 1 })
+  resolve()
+  await Promise.all(waiting)
+  await run()
 })
