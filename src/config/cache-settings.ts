@@ -40,13 +40,13 @@ export const CACHE_SETTINGS = table({
     1,
     240,
     15,
-    'How long a response of an upstream can stall; a blob is then resumed, in seconds',
+    'How long an upstream can send nothing; the download of a blob is then resumed, in seconds',
   ),
   manifestSecondsMax: integer(
     1,
     600,
     60,
-    'How long the body of a manifest, a list or a token can take in all, in seconds',
+    'How long the whole body of a manifest, a list or a token can take, in seconds',
   ),
   totalSecondsMax: integer(
     1,

@@ -133,7 +133,7 @@ export class CachedBlobs implements Blobs {
       isRemembered = false
       return await work()
     } catch (error) {
-      // A remembered 404 is not remembered for longer when it is requested again.
+      // Requests must not extend the time for which a 404 is remembered.
       if (!isRemembered) this.sizes.noteAbsent(key, error)
       throw refusalOf(error, `the blob ${digest} of ${repository}`, 'BLOB_UNKNOWN')
     }

@@ -9,13 +9,13 @@ const TAGS_MAX = 50_000
 /** How much of the message of a failed check is kept for the log. */
 const MESSAGE_LENGTH_MAX = 200
 
-/** Why a check failed. `here`: the upstream responded, but this server refused its response or could not store it. */
+/** Why a check failed. `here`: this server refused the upstream's response, or could not store it. */
 export type CheckFailure = UpstreamErrorKind | 'here'
 
 /** Why a stale tag is served, as words after the upstream's name. */
 const REASONS: Record<CheckFailure, string> = {
   ...STALE_REASONS,
-  here: 'is not followed, because this server did not store its response',
+  here: 'responded, but this server did not accept the response',
 }
 
 /** The pause after a failed check, in milliseconds, if the upstream sends no Retry-After. */

@@ -47,7 +47,7 @@ describe('upstream: after three failures', () => {
     },
   )
 
-  test('a check by a person is sent all the same, and ends the pause if it succeeds', async () => {
+  test('a requested check is sent even during the pause, and ends it if it succeeds', async () => {
     await using fake = await FakeUpstream.start()
     fake.putImage('library/app', '1')
     fake.on(/./, ['reset'])

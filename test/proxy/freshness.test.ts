@@ -163,7 +163,7 @@ describe('cache: a tag', () => {
     world.pass(700)
     const response = await world.cache.get('manifests/1')
     expect([response.status, digestOf(response)]).toEqual([200, manifest.digest])
-    expect(response.headers.get('warning')).toContain('this server did not store its response')
+    expect(response.headers.get('warning')).toContain('this server did not accept the response')
     const lines = world.cache.server.log().filter(({ msg }) => String(msg).includes('stale'))
     expect(lines.map(({ cause }) => cause)).toEqual([expect.stringContaining('accepts only image')])
   })

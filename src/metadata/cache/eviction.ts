@@ -144,7 +144,7 @@ function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, dr
   return {
     evictOne,
 
-    /** Removes a link that no manifest needs. Removes the row of a cached repository that becomes empty. */
+    /** Removes a link, and the row of its cached repository if that becomes empty. */
     dropLoose: (link: Parameters<DropLink>[0]): Evicted['blobs'] => {
       const blobs = drop(link)
       removeRepository.run(link)

@@ -54,7 +54,7 @@ export class Breaker {
   /**
    * Call it before a request. Returns undefined if the request must not be sent.
    *
-   * @param isForced whether it is sent anyhow, as a trial
+   * @param isForced whether it is sent, as a trial, even if requests are blocked
    */
   enter(isForced = false): LetThrough | undefined {
     if (this.isOpen && !isForced) return undefined

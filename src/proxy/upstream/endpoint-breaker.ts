@@ -51,7 +51,7 @@ export class EndpointBreaker {
    * Call it before a request. Returns undefined if the request must not be sent, and otherwise a function to call with
    * how it ended.
    *
-   * @param isForced whether it is sent anyhow, as a trial
+   * @param isForced whether it is sent, as a trial, even if requests are blocked
    */
   enter(repository: string, isForced = false): ((end: RequestEnd) => void) | undefined {
     if (this.isOpenFor(repository) && !isForced) return undefined
