@@ -70,7 +70,7 @@ export function reads(db: Db) {
     labels: labelReads(db, total),
     referrers: referrerReads(db),
     outbox: outboxReads(db),
-    damage: damageReads(db),
+    damage: damageReads(db, total),
     storage: storageReads(db, total),
     accounts: accountReads(db),
     credentials: credentialReads(db),

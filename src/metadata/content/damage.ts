@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, inArray, isNull, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, gt, isNull, sql } from 'drizzle-orm'
 import { type Digest, digestFromBytes, digestToBytes } from '../../oci/digest.ts'
 import type { RepositoryName } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import type { DropLink } from '../garbage/blob-collection.ts'
+import { deleteBy, insertNew, selectBy } from '../rows.ts'
 import { damagedContent } from '../schema/damage-schema.ts'
 import {
   blob,
@@ -13,9 +14,9 @@ import {
   repository,
   repositoryBlob,
   tag,
-  total,
 } from '../schema/schema.ts'
 import { bytes, number, statement } from '../statement.ts'
+import type { ReadTotal, WriteTotal } from './totals.ts'
 
 /** How much damaged content is recorded. More of it is only logged. */
 const DAMAGE_MAX = 100_000
@@ -55,14 +56,15 @@ export interface StoredManifest {
   isCached: boolean
 }
 
-/** The names in the table `total` of the state of the verification, which is kept over restarts. */
-const CURSORS = { blob: 'scrub.blob', manifest: 'scrub.manifest', startedAt: 'scrub.started' } as const
-
 /** The state of the verification: the last verified ids, and when this pass began, in milliseconds since 1970. */
-export type ScrubCursor = Record<keyof typeof CURSORS, number>
+export interface ScrubCursor {
+  blob: number
+  manifest: number
+  startedAt: number
+}
 
 /** Reads for the verification of content. */
-export function damageReads(db: Db) {
+export function damageReads(db: Db, total: ReadTotal) {
   const manifests = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
       .select({
@@ -86,28 +88,27 @@ export function damageReads(db: Db) {
       .orderBy(asc(blob.id))
       .limit(limit),
   )
+  const newest = statement(db, {}, () =>
+    db.select().from(damagedContent).orderBy(desc(damagedContent.foundAt)).limit(LISTED_MAX),
+  )
+  const ofKind = selectBy(db, damagedContent, 'kind')
+  const byDigest = selectBy(db, damagedContent, 'digest')
+  const users = { blob: usersOfBlob(db), manifest: usersOfManifest(db) }
   return {
     /** Returns damaged content, the newest first. */
-    list: (): Damage[] =>
-      db
-        .select()
-        .from(damagedContent)
-        .orderBy(sql`found_at desc`)
-        .limit(LISTED_MAX)
-        .all()
-        .map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
+    list: (): Damage[] => newest.all({}).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
 
     /** Returns the digests of all damaged blobs. */
-    blobDigests: (): Digest[] => damagedBlobs(db),
+    blobDigests: (): Digest[] => ofKind.all({ kind: 'blob' }).map(({ digest }) => digestFromBytes(digest)),
 
     /** Returns the size in bytes that a damaged blob should have. */
-    sizeOf: (digest: Digest): number | undefined => damagedSize(db, digest),
+    sizeOf: (digest: Digest): number | undefined => byDigest.get({ digest: digestToBytes(digest) })?.size,
 
-    count: (): number => countDamage(db),
+    count: countDamage(db),
 
     /** Returns the repositories and tags that need content: at most NEEDED_BY_MAX. */
     neededBy: ({ digest, kind }: Pick<Damage, 'digest' | 'kind'>): NeededBy[] =>
-      (kind === 'blob' ? usersOfBlob(db, digest) : usersOfManifest(db, digest)) as NeededBy[],
+      users[kind].all({ digest: digestToBytes(digest) }) as NeededBy[],
 
     blobs: (after: number, limit: number) =>
       blobs.all({ after, limit }).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
@@ -120,71 +121,44 @@ export function damageReads(db: Db) {
         isCached: row.isCached === 1,
       })),
 
-    cursor: () => readCursor(db),
+    cursor: (): ScrubCursor => ({
+      blob: total('scrub.blob'),
+      manifest: total('scrub.manifest'),
+      startedAt: total('scrub.started'),
+    }),
   }
 }
 
-function countDamage(db: Db): number {
-  const [counted] = db.select({ n: sql<number>`count(*)` }).from(damagedContent).all()
-  return counted?.n ?? 0
+function countDamage(db: Db): () => number {
+  const counted = statement(db, {}, () => db.select({ n: count() }).from(damagedContent))
+  return () => counted.get({})?.n ?? 0
 }
 
-function damagedBlobs(db: Db): Digest[] {
-  const rows = db
-    .select({ digest: damagedContent.digest })
-    .from(damagedContent)
-    .where(eq(damagedContent.kind, 'blob'))
-    .limit(DAMAGE_MAX)
-    .all()
-  return rows.map(({ digest }) => digestFromBytes(digest))
-}
+const usersOfBlob = (db: Db) =>
+  statement(db, { digest: bytes }, ({ digest }) =>
+    db
+      .selectDistinct({ repository: repository.name, tag: tag.name })
+      .from(manifestReference)
+      .innerJoin(manifest, and(eq(manifest.id, manifestReference.manifestId), isNull(manifest.deletedAt)))
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .leftJoin(tag, eq(tag.manifestId, manifest.id))
+      .where(and(eq(manifestReference.digest, digest), isNull(repository.deletedAt)))
+      .limit(NEEDED_BY_MAX),
+  )
 
-function damagedSize(db: Db, digest: Digest): number | undefined {
-  const named = eq(damagedContent.digest, digestToBytes(digest))
-  return db.select().from(damagedContent).where(named).get()?.size
-}
-
-function readCursor(db: Db): ScrubCursor {
-  const rows = db
-    .select()
-    .from(total)
-    .where(inArray(total.name, Object.values(CURSORS)))
-    .all()
-  const find = (name: string) => rows.find((row) => row.name === name)?.value ?? 0
-  return { blob: find(CURSORS.blob), manifest: find(CURSORS.manifest), startedAt: find(CURSORS.startedAt) }
-}
-
-function usersOfBlob(db: Db, digest: Digest) {
-  return db
-    .selectDistinct({ repository: repository.name, tag: tag.name })
-    .from(manifestReference)
-    .innerJoin(manifest, and(eq(manifest.id, manifestReference.manifestId), isNull(manifest.deletedAt)))
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .leftJoin(tag, eq(tag.manifestId, manifest.id))
-    .where(and(eq(manifestReference.digest, digestToBytes(digest)), isNull(repository.deletedAt)))
-    .limit(NEEDED_BY_MAX)
-    .all()
-}
-
-function usersOfManifest(db: Db, digest: Digest) {
-  return db
-    .selectDistinct({ repository: repository.name, tag: tag.name })
-    .from(manifest)
-    .innerJoin(repository, eq(repository.id, manifest.repositoryId))
-    .leftJoin(tag, eq(tag.manifestId, manifest.id))
-    .where(
-      and(
-        eq(manifest.digest, digestToBytes(digest)),
-        isNull(manifest.deletedAt),
-        isNull(repository.deletedAt),
-      ),
-    )
-    .limit(NEEDED_BY_MAX)
-    .all()
-}
+const usersOfManifest = (db: Db) =>
+  statement(db, { digest: bytes }, ({ digest }) =>
+    db
+      .selectDistinct({ repository: repository.name, tag: tag.name })
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .leftJoin(tag, eq(tag.manifestId, manifest.id))
+      .where(and(eq(manifest.digest, digest), isNull(manifest.deletedAt), isNull(repository.deletedAt)))
+      .limit(NEEDED_BY_MAX),
+  )
 
 /** Writes for the verification of content, each for one call of the writer. */
-export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
+export function damageWrites(db: Db, { drop, write }: { drop: DropLink; write: WriteTotal }) {
   const verified = statement(db, { id: number, at: number }, ({ id, at }) =>
     db
       .update(blob)
@@ -198,19 +172,16 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
       .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
       .where(and(eq(blob.digest, digest), eq(repositoryBlob.isCached, true))),
   )
+  const healed = deleteBy(db, damagedContent, 'digest')
   return {
     ...quarantineWrites(db),
 
     /** Records which blobs were verified, and where the verification continues. */
     noteVerified({ ids, at, cursor }: { ids: number[]; at: number; cursor: ScrubCursor }): void {
       for (const id of ids) verified.run({ id, at })
-      for (const [key, name] of Object.entries(CURSORS)) {
-        const value = cursor[key as keyof typeof CURSORS]
-        db.insert(total)
-          .values({ name, value })
-          .onConflictDoUpdate({ target: total.name, set: { value } })
-          .run()
-      }
+      write('scrub.blob', cursor.blob)
+      write('scrub.manifest', cursor.manifest)
+      write('scrub.started', cursor.startedAt)
     },
 
     /** Removes a cached blob from every repository, so that the next pull fetches it again. */
@@ -221,25 +192,31 @@ export function damageWrites(db: Db, { drop }: { drop: DropLink }) {
 
     /** Removes the record of content that has good bytes again. */
     noteHealed({ digests }: { digests: Digest[] }): void {
-      for (const digest of digests) {
-        db.delete(damagedContent)
-          .where(eq(damagedContent.digest, digestToBytes(digest)))
-          .run()
-      }
+      for (const digest of digests) healed.run({ digest: digestToBytes(digest) })
     },
   }
 }
 
 function quarantineWrites(db: Db) {
+  const counted = countDamage(db)
+  const insert = insertNew(db, damagedContent)
+  const removeBlob = statement(db, { digest: bytes }, ({ digest }) =>
+    db.delete(blobBytes).where(sql`blob_id = (select id from blob where digest = ${digest})`),
+  )
+  const ofManifest = selectBy(db, manifestBytes, 'digest')
+  const anyManifest = statement(db, { digest: bytes }, ({ digest }) =>
+    db.select({ id: manifest.id }).from(manifest).where(eq(manifest.digest, digest)).limit(1),
+  )
+  const removeManifest = deleteBy(db, manifestBytes, 'digest')
   const record = (row: typeof damagedContent.$inferInsert) => {
-    if (countDamage(db) < DAMAGE_MAX) db.insert(damagedContent).values(row).onConflictDoNothing().run()
+    if (counted() < DAMAGE_MAX) insert.run(row)
   }
   return {
     /** Records a damaged blob, and removes its bytes from the database if they are there. */
-    quarantineBlob({ digest, size, at }: FoundDamage): { stale: 'content' } {
-      const named = digestToBytes(digest)
-      record({ digest: named, kind: 'blob', size, foundAt: at })
-      db.delete(blobBytes).where(sql`blob_id = (select id from blob where digest = ${named})`).run()
+    quarantineBlob({ digest: named, size, at }: FoundDamage): { stale: 'content' } {
+      const digest = digestToBytes(named)
+      record({ digest, kind: 'blob', size, foundAt: at })
+      removeBlob.run({ digest })
       return { stale: 'content' }
     },
 
@@ -248,18 +225,17 @@ function quarantineWrites(db: Db) {
      *
      * @param bytes the bytes that were read; undefined if there were none
      */
-    quarantineManifest({ digest, size, at, bytes: read }: FoundDamage & { bytes: Uint8Array | undefined }): {
+    quarantineManifest(call: FoundDamage & { bytes: Uint8Array | undefined }): {
       stale: 'content'
       isDamaged: boolean
     } {
-      const named = digestToBytes(digest)
-      const content = eq(manifestBytes.digest, named)
-      const [here] = db.select({ bytes: manifestBytes.bytes }).from(manifestBytes).where(content).all()
-      const isSame = here === undefined ? read === undefined : read !== undefined && here.bytes.equals(read)
-      const isStored = db.select().from(manifest).where(eq(manifest.digest, named)).limit(1).all().length > 0
-      if (!isSame || !isStored) return { stale: 'content', isDamaged: false }
-      record({ digest: named, kind: 'manifest', size, foundAt: at })
-      db.delete(manifestBytes).where(content).run()
+      const { size, at, bytes: read } = call
+      const digest = digestToBytes(call.digest)
+      const here = ofManifest.get({ digest })?.bytes
+      const isSame = here === undefined ? read === undefined : read !== undefined && here.equals(read)
+      if (!isSame || anyManifest.get({ digest }) === undefined) return { stale: 'content', isDamaged: false }
+      record({ digest, kind: 'manifest', size, foundAt: at })
+      removeManifest.run({ digest })
       return { stale: 'content', isDamaged: true }
     },
   }

@@ -16,6 +16,9 @@ type TotalName =
   | 'quota.counted'
   | 'retention.event'
   | 'retention.policies'
+  | 'scrub.blob'
+  | 'scrub.manifest'
+  | 'scrub.started'
 
 export function totals(db: Db): ReadTotal {
   const byName = selectBy(db, total, 'name')

@@ -160,7 +160,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     putRepository: limited(named.putRepository),
     ...collectionWrites(db, { tags: namedTags, reach, purge }),
     ...pageWrites(db),
-    ...damageWrites(db, { drop }),
+    ...damageWrites(db, { drop, write }),
     ...blobCollectionWrites(db, { ...cached, setDeleted: repositoriesByName.setDeleted }),
     ...purgeWrites(db, { recordEvent, purge, setDeleted: repositoriesByName.setDeleted }),
     ...limitedRestores(
