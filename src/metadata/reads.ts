@@ -81,7 +81,6 @@ export function reads(db: Db) {
     explain: explanations(db),
     retention: retentionReads(db, total),
     quotas: { ...quotaReads(db), usage: usageReader(db, total), deleted: deletedReader(db) },
-    /** Returns the newest recorded time, in milliseconds since 1970; 0 without any. */
-    newestTime: () => newestTime(db),
+    newestTime: newestTime(db),
   }
 }

@@ -1,4 +1,4 @@
-import { and, asc, count, desc, eq, inArray, lt, type SQL, sql } from 'drizzle-orm'
+import { and, asc, count, desc, eq, inArray, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { Db } from '../database.ts'
 import { insertInto } from '../rows.ts'
@@ -129,6 +129,26 @@ export function pullWrites(db: Db) {
 
 /** Reads of who pulled what. */
 export function pullReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
+  const page = (isOf: (tag: Placeholder) => SQL | undefined) =>
+    statement(
+      db,
+      { repositoryId: number, tag: text, day: number, id: number, limit: number },
+      ({ repositoryId, tag, day, id, limit }) =>
+        db
+          .select()
+          .from(pull)
+          .where(
+            and(
+              eq(pull.repositoryId, repositoryId),
+              isOf(tag),
+              sql`(${pull.day}, ${pull.id}) < (${day}, ${id})`,
+            ),
+          )
+          .orderBy(desc(pull.day), desc(pull.id))
+          .limit(limit),
+    )
+  const all = page(() => undefined)
+  const ofTag = page((tag) => eq(pull.tag, tag))
   return {
     /** Lists at most `limit` rows after `after`, newest day first. Undefined without such a repository. */
     list(
@@ -139,16 +159,8 @@ export function pullReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
     ): PullRow[] | undefined {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
-      const ofTag: SQL | undefined = tag === undefined ? undefined : eq(pull.tag, tag)
-      return db
-        .select()
-        .from(pull)
-        .where(
-          and(eq(pull.repositoryId, repositoryId), ofTag, sql`(${pull.day}, ${pull.id}) < (${day}, ${id})`),
-        )
-        .orderBy(desc(pull.day), desc(pull.id))
-        .limit(limit)
-        .all()
+      return (tag === undefined ? all : ofTag)
+        .all({ repositoryId, tag: tag ?? '', day, id, limit })
         .map(({ id, day, tag, account, pulls }) => ({
           id,
           day,

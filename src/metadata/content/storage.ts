@@ -1,9 +1,9 @@
-import { and, asc, desc, eq, gt, inArray, isNull } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { RepositoryName } from '../../oci/reference.ts'
 import { turn } from '../../turn.ts'
 import type { Db } from '../database.ts'
 import { repository } from '../schema/schema.ts'
-import { number, statement } from '../statement.ts'
+import { number, statement, text } from '../statement.ts'
 import type { ReadTotal } from './totals.ts'
 
 /** What one repository holds. The bytes of deleted blobs count until they are collected. */
@@ -35,22 +35,28 @@ export function storageReads(db: Db, total: ReadTotal) {
     upstream: repository.upstream,
     deletedAt: repository.deletedAt,
   }
-  const byName = (last: string, limit: number) =>
+  const byName = statement(db, { last: text, limit: number }, ({ last, limit }) =>
     db
       .select(columns)
       .from(repository)
       .where(and(isNull(repository.deletedAt), gt(repository.name, last)))
       .orderBy(asc(repository.name))
-      .limit(limit)
-      .all()
+      .limit(limit),
+  )
   const largest = largestRepositories(db)
-  const byIds = (ids: number[]) =>
+  const byIds = statement(db, { ids: text }, ({ ids }) =>
     db
       .select(columns)
       .from(repository)
-      .where(inArray(repository.id, ids))
-      .orderBy(desc(repository.blobBytes), asc(repository.id))
-      .all()
+      .where(sql`${repository.id} in (select value from json_each(${ids}))`)
+      .orderBy(desc(repository.blobBytes), asc(repository.id)),
+  )
+  const named = statement(db, { name: text }, ({ name }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
+  )
   return {
     /** Returns the count and bytes of all blobs, each counted once. */
     totals: (): { blobs: number; bytes: number } => ({
@@ -60,14 +66,16 @@ export function storageReads(db: Db, total: ReadTotal) {
 
     /** Returns at most `limit` repositories after the cursor: by name, or the largest first, including deleted ones. */
     async list(cursor: StorageCursor, limit: number): Promise<RepositoryStorage[]> {
-      const rows = cursor.by === 'name' ? byName(cursor.name, limit) : byIds(await largest(cursor, limit))
+      const rows =
+        cursor.by === 'name'
+          ? byName.all({ last: cursor.name, limit })
+          : byIds.all({ ids: JSON.stringify(await largest(cursor, limit)) })
       return rows.map((row) => ({ ...row, name: row.name as RepositoryName }))
     },
 
     /** Returns what a repository holds that is not deleted. */
     find(name: RepositoryName): RepositoryStorage | undefined {
-      const isNamed = and(eq(repository.name, name), isNull(repository.deletedAt))
-      const row = db.select(columns).from(repository).where(isNamed).get()
+      const row = named.get({ name })
       return row && { ...row, name }
     },
   }

@@ -1,11 +1,11 @@
-import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, getTableColumns, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { EventType } from '../../domain/events.ts'
 import { type Digest, digestFromBytes } from '../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../oci/reference.ts'
 import type { RepositoryReads } from '../content/repositories/repositories.ts'
 import type { Db } from '../database.ts'
 import { tagHistory } from '../schema/schema.ts'
-import { number, statement } from '../statement.ts'
+import { number, statement, text } from '../statement.ts'
 
 /** One move of a tag. */
 export interface HistoryLine {
@@ -35,15 +35,23 @@ export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
     exists (select 1 from manifest m where m.digest = tag_history.previous and m.repository_id = tag_history.repository_id)
     or exists (select 1 from manifest_digest d
       where d.digest = tag_history.previous and d.repository_id = tag_history.repository_id))`
-  const page = (repositoryId: number, limit: number, condition: SQL | undefined, order: SQL[]) =>
-    db
-      .select({ line: tagHistory, isPreviousHere })
-      .from(tagHistory)
-      .where(and(eq(tagHistory.repositoryId, repositoryId), condition))
-      .orderBy(...order)
-      .limit(limit)
-      .all()
-      .map(({ line, isPreviousHere }) => toLine(line, isPreviousHere === 1))
+  const kinds = { repositoryId: number, tag: text, at: number, before: number, limit: number }
+  const page = (
+    isOf: (wanted: Record<keyof typeof kinds, Placeholder>) => SQL | undefined,
+    ...order: SQL[]
+  ) =>
+    statement(db, kinds, (wanted) =>
+      db
+        .select({ ...getTableColumns(tagHistory), isPreviousHere })
+        .from(tagHistory)
+        .where(and(eq(tagHistory.repositoryId, wanted.repositoryId), isOf(wanted)))
+        .orderBy(...order)
+        .limit(wanted.limit),
+    )
+  const newest = desc(tagHistory.id)
+  const ofTag = page(({ tag, before }) => and(eq(tagHistory.name, tag), lt(tagHistory.id, before)), newest)
+  const ofTime = page(({ at, before }) => and(eq(tagHistory.at, at), lt(tagHistory.id, before)), newest)
+  const earlier = page(({ at }) => lt(tagHistory.at, at), desc(tagHistory.at), newest)
   const ofId = statement(db, { id: number }, ({ id }) =>
     db.select({ at: tagHistory.at }).from(tagHistory).where(eq(tagHistory.id, id)),
   )
@@ -55,39 +63,31 @@ export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
     ofTag(name: RepositoryName, tag: Tag, before: number, limit: number): HistoryLine[] | undefined {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
-      const condition = and(eq(tagHistory.name, tag), lt(tagHistory.id, before))
-      return page(repositoryId, limit, condition, [desc(tagHistory.id)])
+      return ofTag.all({ repositoryId, tag, at: 0, before, limit }).map(toLine)
     },
 
     /** Does the same for all tags of a repository. */
     ofRepository(name: RepositoryName, before: number, limit: number): HistoryLine[] | undefined {
       const repositoryId = find(name)
       if (repositoryId === undefined) return undefined
-      const end = ofId.get({ id: before })?.at ?? Number.MAX_SAFE_INTEGER
+      const at = ofId.get({ id: before })?.at ?? Number.MAX_SAFE_INTEGER
       // In two steps, because the index cannot seek among entries of the same time, and a rewind creates many of
       // them.
-      const isOfThen = and(eq(tagHistory.at, end), lt(tagHistory.id, before))
-      const lines = page(repositoryId, limit, isOfThen, [desc(tagHistory.id)])
-      const order = [desc(tagHistory.at), desc(tagHistory.id)]
-      return lines.concat(page(repositoryId, limit - lines.length, lt(tagHistory.at, end), order))
+      const lines = ofTime.all({ repositoryId, tag: '', at, before, limit })
+      const rest = { repositoryId, tag: '', at, before, limit: limit - lines.length }
+      return lines.concat(earlier.all(rest)).map(toLine)
     },
   }
 }
 
-function toLine(line: typeof tagHistory.$inferSelect, isPreviousHere: boolean): HistoryLine {
-  const { id, name, digest, previous, at, act, reason, account, credential, address, requestId } = line
+function toLine(line: typeof tagHistory.$inferSelect & { isPreviousHere: number }): HistoryLine {
+  const { repositoryId: _, previousExpiresAt: _expiry, name, digest, previous, ...row } = line
   return {
-    id,
+    ...row,
     tag: name as Tag,
     digest: digest === null ? undefined : digestFromBytes(digest),
     previous: previous === null ? undefined : digestFromBytes(previous),
-    at,
-    act: act as EventType,
-    reason,
-    account,
-    credential,
-    address,
-    requestId,
-    isPreviousHere,
+    act: row.act as EventType,
+    isPreviousHere: row.isPreviousHere === 1,
   }
 }

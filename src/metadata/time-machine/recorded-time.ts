@@ -1,5 +1,5 @@
-import { desc } from 'drizzle-orm'
 import type { Db } from '../database.ts'
+import { pageBy } from '../rows.ts'
 import { event, tagHistory } from '../schema/schema.ts'
 
 /**
@@ -8,16 +8,10 @@ import { event, tagHistory } from '../schema/schema.ts'
  */
 const RECORDS_MAX = 100
 
-/** Returns the newest recorded time, in milliseconds since 1970; 0 without any. */
-export function newestTime(db: Db): number {
-  const rows = [
-    ...db.select({ at: event.at }).from(event).orderBy(desc(event.id)).limit(RECORDS_MAX).all(),
-    ...db
-      .select({ at: tagHistory.at })
-      .from(tagHistory)
-      .orderBy(desc(tagHistory.id))
-      .limit(RECORDS_MAX)
-      .all(),
-  ]
-  return Math.max(0, ...rows.map(({ at }) => at))
+/** Returns a function that returns the newest recorded time, in milliseconds since 1970; 0 without any. */
+export function newestTime(db: Db): () => number {
+  const events = pageBy(db, event, ['id', 'desc'])
+  const moves = pageBy(db, tagHistory, ['id', 'desc'])
+  const newest = { last: Number.MAX_SAFE_INTEGER, limit: RECORDS_MAX }
+  return () => Math.max(0, ...[...events.all(newest), ...moves.all(newest)].map(({ at }) => at))
 }

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, gte, isNull, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gte, isNull, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { RepositorySet } from '../../../domain/repository-set.ts'
 import { type Digest, digestFromBytes } from '../../../oci/digest.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
@@ -82,6 +82,26 @@ function repositoryPages(db: Db, list: RepositoryReads['list']) {
 }
 
 function deletedPages(db: Db) {
+  const page = (isOf: (name: Placeholder) => SQL | undefined) =>
+    statement(
+      db,
+      { windowStart: number, deletedAt: number, id: number, name: text, limit: number },
+      ({ windowStart, deletedAt, id, name, limit }) =>
+        db
+          .select()
+          .from(repository)
+          .where(
+            and(
+              gte(repository.deletedAt, windowStart),
+              sql`(${repository.deletedAt}, ${repository.id}) < (${deletedAt}, ${id})`,
+              isOf(name),
+            ),
+          )
+          .orderBy(desc(repository.deletedAt), desc(repository.id))
+          .limit(limit),
+    )
+  const all = page(() => undefined)
+  const named = page((name) => eq(repository.name, name))
   return {
     /**
      * Returns at most `limit` repositories of the set that were deleted at `windowStart` or later, the most recently
@@ -93,23 +113,11 @@ function deletedPages(db: Db) {
       limit: number,
     ): Part<RepositoryRow, DeletedKey> {
       const { windowStart, after = FIRST_DELETED, name } = query
-      const before = sql`(${sql.placeholder('deletedAt')}, ${sql.placeholder('id')})`
-      const found = db
-        .select()
-        .from(repository)
-        .where(
-          and(
-            gte(repository.deletedAt, windowStart),
-            sql`(${repository.deletedAt}, ${repository.id}) < ${before}`,
-            name === undefined ? undefined : eq(repository.name, name),
-          ),
-        )
-        .orderBy(desc(repository.deletedAt), desc(repository.id))
-        .limit(sql.placeholder('limit'))
-        .prepare()
+      const found = name === undefined ? all : named
       return readPart<RepositoryRow, DeletedKey>(
         {
-          read: ({ deletedAt, id }, size) => found.all({ deletedAt, id, limit: size }).map(toRepository),
+          read: ({ deletedAt, id }, size) =>
+            found.all({ windowStart, deletedAt, id, name: name ?? '', limit: size }).map(toRepository),
           keyOf: ({ deletedAt, id }) => ({ deletedAt: deletedAt ?? 0, id }),
           isShown: (row) => set.has(row.name),
         },
@@ -122,18 +130,25 @@ function deletedPages(db: Db) {
 
 function manifestPages(db: Db, find: RepositoryReads['find']) {
   const byId = selectBy(db, manifest, 'id')
-  const manifests = (name: RepositoryName, condition: SQL | undefined, before: number, limit: number) => {
-    const repositoryId = find(name)
-    if (repositoryId === undefined) return undefined
-    return db
-      .select()
-      .from(manifest)
-      .where(and(eq(manifest.repositoryId, repositoryId), sql`${manifest.id} < ${before}`, condition))
-      .orderBy(desc(manifest.id))
-      .limit(limit)
-      .all()
-      .map(toManifest)
+  const page = (isShown: (windowStart: Placeholder) => SQL) => {
+    const rows = statement(
+      db,
+      { repositoryId: number, before: number, windowStart: number, limit: number },
+      ({ repositoryId, before, windowStart, limit }) =>
+        db
+          .select()
+          .from(manifest)
+          .where(and(eq(manifest.repositoryId, repositoryId), lt(manifest.id, before), isShown(windowStart)))
+          .orderBy(desc(manifest.id))
+          .limit(limit),
+    )
+    return (name: RepositoryName, windowStart: number, before: number, limit: number) => {
+      const repositoryId = find(name)
+      if (repositoryId === undefined) return undefined
+      return rows.all({ repositoryId, before, windowStart, limit }).map(toManifest)
+    }
   }
+  const present = page(() => isNull(manifest.deletedAt))
   return {
     /** Returns the manifest of an id that was just found. */
     manifestOf(id: number): ListedManifest | undefined {
@@ -143,15 +158,10 @@ function manifestPages(db: Db, find: RepositoryReads['find']) {
 
     /** Returns at most `limit` manifests before the id `before`, newest first; undefined without such a repository. */
     manifests: (name: RepositoryName, before: number, limit: number): ListedManifest[] | undefined =>
-      manifests(name, isNull(manifest.deletedAt), before, limit),
+      present(name, 0, before, limit),
 
     /** Does the same for manifests that were deleted at `windowStart` or later. */
-    deletedManifests: (
-      name: RepositoryName,
-      windowStart: number,
-      before: number,
-      limit: number,
-    ): ListedManifest[] | undefined => manifests(name, gte(manifest.deletedAt, windowStart), before, limit),
+    deletedManifests: page((windowStart) => gte(manifest.deletedAt, windowStart)),
   }
 }
 
