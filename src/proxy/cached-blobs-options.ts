@@ -35,3 +35,11 @@ export interface CachedBlobsOptions {
   onRequest(upstream: string, result: 'hit' | 'miss' | 'joined' | 'through'): void
   onHitRead(bytes: number): void
 }
+
+/** The limits of one request's fetch. */
+export interface FetchLimits {
+  /** The time by which the client must get a status line, in milliseconds of the monotonic clock. */
+  until: number
+  /** How many attempts are left. The state may change during each. */
+  attempts: number
+}

@@ -3,10 +3,11 @@ import type { Blobs } from '../domain/registry.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { CachedBlobsOptions } from './cached-blobs-options.ts'
+import type { CachedBlobsOptions, FetchLimits } from './cached-blobs-options.ts'
 import type { Fill } from './fills/fill.ts'
 import type { FillOrder } from './fills/fill-order.ts'
 import { Flights } from './flights.ts'
+import { evictingOnce, unlessFull } from './full-disk.ts'
 import { unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
 import { findNamedSize, otherSize } from './named-size.ts'
@@ -16,14 +17,6 @@ import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** Blobs up to this size are sent only when they are complete. */
 const WHOLE_BYTES_MAX = 64 * 1024
-
-/** The limits of one request's fetch. */
-interface FetchLimits {
-  /** The time by which the client must get a status line, in milliseconds of the monotonic clock. */
-  until: number
-  /** How many attempts are left. The state may change during each. */
-  attempts: number
-}
 
 /** Blobs, where repositories whose names begin with an upstream's are cached from there. */
 export class CachedBlobs implements Blobs {
@@ -150,7 +143,7 @@ export class CachedBlobs implements Blobs {
     digest: Digest,
     limits: FetchLimits,
   ): Promise<OpenBlob> {
-    const { metadata, fills, room, damaged, onRequest } = this.options
+    const { metadata, fills, room, damaged } = this.options
     const running = this.fillOf(upstream, repository, digest)
     if (running !== undefined) return await this.join(running, repository, limits)
     const named = findNamedSize(metadata, repository, digest)
@@ -162,10 +155,9 @@ export class CachedBlobs implements Blobs {
       named === undefined || fills.find(digest) !== undefined || this.isLendable(digest, upstream)
     const size = needsWord ? await this.sizeAt(upstream, repository, digest) : named
     if (named !== undefined && size !== named) throw otherSize(upstream.name, digest, size, named)
-    const lent =
-      needsWord && this.isLendable(digest, upstream) ? await this.lend(repository, digest, size) : undefined
-    if (lent !== undefined) return lent
     const order = { digest, size, upstream, repository }
+    const lent = needsWord && this.isLendable(digest, upstream) ? await this.lend(order, limits) : undefined
+    if (lent !== undefined) return lent
     let isHere = false
     const find = () => fills.find(digest)
     const isStored = () => metadata.blobs.isStored(digest) && !damaged.isHidden(digest)
@@ -180,10 +172,7 @@ export class CachedBlobs implements Blobs {
       return await this.fetch(upstream, repository, digest, { ...limits, attempts: limits.attempts - 1 })
     }
     const isShared = !isForeign || (needsWord && this.mayLend(fill.order.upstream.name, upstream))
-    if (fill === undefined || fill.order.size !== size || !isShared) {
-      onRequest(upstream.name, 'through')
-      return this.through(order, limits)
-    }
+    if (fill === undefined || fill.order.size !== size || !isShared) return this.through(order, limits)
     return await this.join(fill, repository, limits)
   }
 
@@ -203,7 +192,7 @@ export class CachedBlobs implements Blobs {
   ): Promise<OpenBlob | undefined> {
     const { metadata, fills } = this.options
     if (metadata.cache.findLender(upstream.name, digest) === size) {
-      const lent = await this.lend(repository, digest, size)
+      const lent = await this.lend({ digest, size, upstream, repository }, limits)
       if (lent !== undefined) return lent
     }
     const running = fills.find(digest)
@@ -228,26 +217,36 @@ export class CachedBlobs implements Blobs {
 
   /**
    * Returns a body that follows a fill once its first byte has arrived, or a small one once it is complete. Clients wait
-   * for the first byte, because Bun (1.4.5) sends no status line before it.
+   * for the first byte, because Bun (1.4.5) sends no status line before it. If the disk is full by then, the blob is
+   * passed through.
    */
-  private async follow(fill: Fill, repository: RepositoryName, { until }: FetchLimits): Promise<OpenBlob> {
-    const { local, monotonic } = this.options
+  private async follow(fill: Fill, repository: RepositoryName, limits: FetchLimits): Promise<OpenBlob> {
+    const { local, upstreams, monotonic } = this.options
     const { digest, size, upstream } = fill.order
-    const isSmall = size <= WHOLE_BYTES_MAX
-    await (isSmall ? fill.ended : fill.begun)
-    if (isSmall) return await local.open(repository, digest)
-    return {
+    const through = (error: unknown) => {
+      const own = upstreams.of(repository)
+      if (own === undefined) throw error
+      unlessFull(error)
+      return this.through({ ...fill.order, upstream: own, repository }, limits)
+    }
+    if (size <= WHOLE_BYTES_MAX) return await fill.ended.then(() => local.open(repository, digest), through)
+    const followed = {
       size,
-      read: (range) =>
+      read: (range: ByteRange) =>
         this.refusing(repository, digest, async () => {
-          await inTime(fill.reach(range), until - monotonic(), upstream)
-          return fill.follow(range)
+          const reached = inTime(fill.reach(range), limits.until - monotonic(), upstream)
+          return await reached.then(
+            () => fill.follow(range),
+            (error) => through(error).read(range),
+          )
         }),
     }
+    return await fill.begun.then(() => followed, through)
   }
 
   private through(order: FillOrder, { until }: FetchLimits): OpenBlob {
-    const { passages, monotonic } = this.options
+    const { passages, monotonic, onRequest } = this.options
+    onRequest(order.upstream.name, 'through')
     return {
       size: order.size,
       isSendable: (range) => passages.isSendable(range),
@@ -256,18 +255,23 @@ export class CachedBlobs implements Blobs {
     }
   }
 
-  /** Links a stored blob into the repository. Returns undefined if it has just been removed. */
-  private async lend(
-    repository: RepositoryName,
-    digest: Digest,
-    size: number,
-  ): Promise<OpenBlob | undefined> {
-    const { metadata, locks, local, labels, now } = this.options
-    return await locks.push(digest, async () => {
+  /**
+   * Links a stored blob into the repository. Returns undefined if it has just been removed. If the disk is full, the blob
+   * is passed through.
+   */
+  private async lend(order: FillOrder, limits: FetchLimits): Promise<OpenBlob | undefined> {
+    const { metadata, locks, local, labels, room, now } = this.options
+    const { repository, digest, size } = order
+    const work = async () => {
       if (metadata.cache.holders(digest)[0]?.size !== size) return undefined
-      await metadata.write('linkCached', { at: now(), repositories: [repository], digest, size })
+      const link = { repositories: [repository], digest, size }
+      await evictingOnce(room, () => metadata.write('linkCached', { ...link, at: now() }))
       await labels.configArrived(repository, digest)
       return await unlessUnknown(local.open(repository, digest))
+    }
+    return await locks.push(digest, work).catch((error) => {
+      unlessFull(error)
+      return this.through(order, limits)
     })
   }
 

@@ -3,10 +3,11 @@ import type { Condition } from '../domain/access/condition.ts'
 import type { Manifests, StoredManifest } from '../domain/registry.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
-import { RegistryError, registryError } from '../oci/error.ts'
+import { diskFull, RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { Flights } from './flights.ts'
+import { evictingOnce, unlessFull } from './full-disk.ts'
 import { throwUnlessUnknown, unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
 import type { LastUse } from './last-use.ts'
@@ -32,7 +33,7 @@ export interface CachedManifestsOptions {
   metadata: Metadata
   upstreams: UpstreamSet
   lastUse: LastUse
-  room: Pick<Room, 'prepare' | 'removeBytes'>
+  room: Pick<Room, 'prepare' | 'evict' | 'removeBytes'>
   now: () => number
   monotonic: () => number
   manifestBytesMax: number
@@ -47,7 +48,7 @@ export interface CachedManifestsOptions {
     reference: Reference,
     fetched: FetchedManifest,
   ): Promise<{ manifest: Manifest; payload: Uint8Array }>
-  onRequest(upstream: string, result: 'hit' | 'stale' | 'miss'): void
+  onRequest(upstream: string, result: 'hit' | 'stale' | 'miss' | 'through'): void
   /** Called when a tag is served stale for a reason that is not that of its last time. */
   onStale(upstream: Upstream, repository: RepositoryName, tag: Tag, why: StaleNews): void
 }
@@ -82,9 +83,13 @@ export class CachedManifests implements Manifests {
       throwUnlessUnknown(error)
     }
     if (here === undefined) {
-      onRequest(upstream.name, 'miss')
-      await this.fetch(upstream, repository, reference)
-      return await local.get(...args)
+      let passed: StoredManifest | undefined
+      try {
+        passed = await this.fetch(upstream, repository, reference)
+      } finally {
+        onRequest(upstream.name, passed === undefined ? 'miss' : 'through')
+      }
+      return passed ?? (await local.get(...args))
     }
     if (reference.tag === undefined || this.checks.isFresh(upstream, repository, reference.tag)) {
       onRequest(upstream.name, 'hit')
@@ -167,19 +172,23 @@ export class CachedManifests implements Manifests {
     const here = await unlessUnknown(local.get(...args))
     if (here !== undefined) return here
     const [repository, reference] = args
-    await this.fetch(upstream, repository, reference)
-    return await local.get(...args)
+    return (await this.fetch(upstream, repository, reference)) ?? (await local.get(...args))
   }
 
-  /** Fetches a manifest. Concurrent callers share one request. */
-  private async fetch(upstream: Upstream, repository: RepositoryName, reference: Reference): Promise<void> {
+  /** Fetches a manifest. Concurrent callers share one request. Returns the manifest only if the disk is full. */
+  private async fetch(
+    upstream: Upstream,
+    repository: RepositoryName,
+    reference: Reference,
+  ): Promise<StoredManifest | undefined> {
     const name = formatReference(reference)
     try {
       const flight = this.flights.join(`${repository}@${name}`, async () => {
-        await this.fetchOne(upstream, repository, reference, reference.tag)
+        const passed = await this.fetchOne(upstream, repository, reference, reference.tag)
         if (reference.tag !== undefined) this.checks.noteFetched(repository, reference.tag)
+        return passed
       })
-      await inTime(flight, this.options.firstByteMs, upstream)
+      return await inTime(flight, this.options.firstByteMs, upstream)
     } catch (error) {
       throw refusalOf(
         error,
@@ -199,17 +208,25 @@ export class CachedManifests implements Manifests {
       return
     }
     // By digest, because the tag may have moved since.
-    await this.fetchOne(upstream, repository, digest === undefined ? { tag } : { digest }, tag, time)
+    const passed = await this.fetchOne(
+      upstream,
+      repository,
+      digest === undefined ? { tag } : { digest },
+      tag,
+      time,
+    )
+    if (passed !== undefined) throw diskFull(undefined)
   }
 
+  /** Fetches and stores a manifest. If the disk is full, even after an eviction, returns it without storing it. */
   private async fetchOne(
     upstream: Upstream,
     repository: RepositoryName,
     reference: Reference,
     tag: Tag | undefined,
     time: AnswerTime = { deadlineMs: this.options.firstByteMs },
-  ): Promise<void> {
-    const { metadata, now, manifestBytesMax: bytesMax, readManifest } = this.options
+  ): Promise<StoredManifest | undefined> {
+    const { metadata, room, now, manifestBytesMax: bytesMax, readManifest } = this.options
     using fetched = await upstream.getManifest(repository, reference, { bytesMax, ...time })
     const reading = readManifest(repository, reference, fetched)
     const { manifest: parsed, payload } = await orBlame(upstream, reading)
@@ -222,13 +239,13 @@ export class CachedManifests implements Manifests {
     }
     const { bytes } = fetched
     const labels = await this.options.labels.of(repository, parsed, bytes)
-    await this.options.room.prepare(bytes.length)
-    const at = now()
-    await metadata.write(
-      'cacheManifest',
-      { at, repository, digest: expected, sha256, tag, manifest, bytes, labels },
-      [bytes.buffer],
-    )
+    const put = { repository, digest: expected, sha256, tag, manifest, bytes, labels }
+    const stored = await evictingOnce(room, async () => {
+      await room.prepare(bytes.length)
+      return await metadata.write('cacheManifest', { ...put, at: now() })
+    }).catch(unlessFull)
+    if (stored !== undefined) return undefined
+    return { digest: expected, mediaType: manifest.mediaType, bytes }
   }
 
   /** Applies the settings for a tag that the upstream has deleted or refuses. */

@@ -14,6 +14,7 @@ import { CachedManifests, type CachedManifestsOptions, type SearchableLabels } f
 import type { Fill } from './fills/fill.ts'
 import { Fills } from './fills/fills.ts'
 import { Passages } from './fills/passages.ts'
+import { evictingOnce } from './full-disk.ts'
 import { LastUse } from './last-use.ts'
 import { CachedLists } from './lists/cached-lists.ts'
 import { Partials } from './partials.ts'
@@ -146,7 +147,8 @@ export class ProxyCache {
       stallSecondsMax: settings.stallSecondsMax,
       totalSecondsMax: settings.totalSecondsMax,
       link: async (repositories, blob) => {
-        await metadata.write('linkCached', { at: now(), repositories, ...blob })
+        const link = () => metadata.write('linkCached', { at: now(), repositories, ...blob })
+        await evictingOnce(this.room, link)
         for (const repository of repositories) await local.labels.configArrived(repository, blob.digest)
         await damaged.heal(blob.digest)
       },

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../metadata/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { isDiskFull } from '../oci/error.ts'
 import type { BlobStore, Upload } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Fill } from './fills/fill.ts'
+import { unlessFull } from './full-disk.ts'
 import type { LastUse } from './last-use.ts'
 import type { Partials } from './partials.ts'
 
@@ -249,10 +249,4 @@ export class Room {
 /** Returns how pushes get their room. `room` is called with each push, because the uploads are created before it. */
 export function pushRoom(room: () => Room) {
   return { pace: (bytes: number) => room().pacePush(bytes), onDiskFull: () => room().giveWay() }
-}
-
-/** Throws an error again, unless it is that of a full disk. */
-function unlessFull(error: unknown): undefined {
-  if (!isDiskFull(error)) throw error
-  return undefined
 }

@@ -23,7 +23,8 @@ interface Progress {
 /** Reports whether another attempt may succeed. */
 export function isWorthAnother(error: unknown, { failures, have, hasBegun, isUp }: Progress): boolean {
   if (failures >= (hasBegun ? ATTEMPTS_MAX : FIRST_ATTEMPTS_MAX)) return false
-  if (error instanceof RegistryError) return isDiskFull(error)
+  // Without bytes, it can still be passed through.
+  if (error instanceof RegistryError) return isDiskFull(error) && (have > 0 || failures < 2)
   // The body of a response ended early.
   if (!(error instanceof UpstreamError)) return true
   if (error.kind === 'unavailable') return hasBegun || isUp
