@@ -168,7 +168,9 @@ export class CachedBlobs implements Blobs {
       return isHere ? undefined : this.begin(order)
     })
     const isForeign = fill !== undefined && fill.order.upstream !== upstream
-    if ((isHere || (isForeign && !needsWord)) && limits.attempts > 1) {
+    // It may have been published since, without a link for this repository.
+    const isOver = fill !== undefined && find() !== fill
+    if ((isHere || isOver || (isForeign && !needsWord)) && limits.attempts > 1) {
       return await this.fetch(upstream, repository, digest, { ...limits, attempts: limits.attempts - 1 })
     }
     const isShared = !isForeign || (needsWord && this.mayLend(fill.order.upstream.name, upstream))

@@ -107,18 +107,24 @@ describe('full disk: a blob', () => {
     full.catch(() => {})
     const fill = {
       order,
-      followed: 0,
+      followed: 1,
       repositories: new Set(),
       begun: when === 'reach' ? Promise.resolve() : full,
       ended: full,
       reach: () => full,
     } as unknown as Fill
+    let running: Fill | undefined
     const blobs = new CachedBlobs({
       ...options,
       upstreams: { of: () => ({ ...order.upstream, getBlobSize: async () => size }) },
-      fills: { find: () => undefined, uploadOf: () => undefined, begin: () => fill },
+      fills: { find: () => running, uploadOf: () => undefined },
       local: { open: async () => Promise.reject(registryError('BLOB_UNKNOWN')) },
-      room: { admit: async (_: unknown, __: unknown, begin: () => Fill) => begin() },
+      room: {
+        async admit() {
+          running = fill
+          return fill
+        },
+      },
       metadata: { ...options.metadata, blobs: { isStored: () => false } },
       passages: { isSendable: () => true, open: async () => 'passed through' },
     } as unknown as CachedBlobsOptions)
@@ -133,6 +139,6 @@ describe('full disk: a blob', () => {
   ] as const)('that is %s (%d bytes) is passed through if it cannot be stored: %s', async (_, size, when) => {
     const { read, results } = await openBlob(size, when)
     expect(await read()).toBe('passed through')
-    expect(results).toEqual(['miss', 'through'])
+    expect(results).toEqual(['joined', 'through'])
   })
 })
