@@ -138,10 +138,11 @@ export class ProxyCache {
   }
 
   private openFills(options: ProxyCacheOptions): Fills {
-    const { local, fills, locks, damaged, settings, metadata, counts, log, now } = options
+    const { local, fills, locks, damaged, settings, metadata, counts, log, now, monotonic } = options
     return new Fills({
       store: fills,
       locks,
+      monotonic,
       fillsMax: settings.fillsMax,
       deadlineMs: settings.firstByteSecondsMax * 1000,
       stallSecondsMax: settings.stallSecondsMax,

@@ -57,6 +57,7 @@ test('cache: a blob that is evicted right after its download can be downloaded a
     deadlineMs: 10_000,
     stallSecondsMax: 10,
     totalSecondsMax: 100,
+    monotonic: () => 0,
     link: async () => {},
     onDiskFull: async () => {},
     onEnd: (fill) => {

@@ -18,10 +18,31 @@ interface Progress {
   hasBegun: boolean
   /** Whether the upstream can be asked for the repository again now. */
   isUp: boolean
+  /** How much longer its clients wait without a byte, and it may take in total, in milliseconds. */
+  patienceMs: number
+}
+
+/**
+ * Returns the pause before the next attempt, in milliseconds: at least the Retry-After of a 429 or 503. Returns undefined
+ * if no further attempt can succeed, or if that is longer than clients wait.
+ */
+export function pauseBefore(error: unknown, progress: Progress): number | undefined {
+  if (!isWorthAnother(error, progress)) return undefined
+  const pause = Math.min(PAUSE_MILLISECONDS * 2 ** progress.failures, PAUSE_MILLISECONDS_MAX)
+  const retryAfterMs = retryAfterMsOf(error)
+  if (retryAfterMs === undefined) return pause
+  return retryAfterMs < progress.patienceMs ? Math.max(pause, retryAfterMs) : undefined
+}
+
+/** Returns what the upstream says in a response. Without one, nothing is known of its state. */
+function retryAfterMsOf(error: unknown): number | undefined {
+  if (!(error instanceof UpstreamError) || error.retryAfterSeconds === undefined) return undefined
+  const isResponse = error.kind === 'limited' || error.status !== undefined
+  return isResponse ? error.retryAfterSeconds * 1000 : undefined
 }
 
 /** Reports whether another attempt may succeed. */
-export function isWorthAnother(error: unknown, { failures, have, hasBegun, isUp }: Progress): boolean {
+function isWorthAnother(error: unknown, { failures, have, hasBegun, isUp }: Progress): boolean {
   if (failures >= (hasBegun ? ATTEMPTS_MAX : FIRST_ATTEMPTS_MAX)) return false
   // Without bytes, it can still be passed through.
   if (error instanceof RegistryError) return isDiskFull(error) && (have > 0 || failures < 2)
@@ -29,9 +50,4 @@ export function isWorthAnother(error: unknown, { failures, have, hasBegun, isUp 
   if (!(error instanceof UpstreamError)) return true
   if (error.kind === 'unavailable') return hasBegun || isUp
   return error.kind === 'limited' && have > 0
-}
-
-/** Returns the pause before the next attempt, in milliseconds. */
-export function pauseBefore(failures: number): number {
-  return Math.min(PAUSE_MILLISECONDS * 2 ** failures, PAUSE_MILLISECONDS_MAX)
 }

@@ -8,7 +8,7 @@ import type { FillStore } from '../../storage/uploads/fill-store.ts'
 import { Deadline } from '../upstream/deadline.ts'
 import type { FetchedBlob, Upstream } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
-import { isWorthAnother, pauseBefore } from './fill-failures.ts'
+import { pauseBefore } from './fill-failures.ts'
 import type { FillOrder } from './fill-order.ts'
 import { FollowedFile } from './followed-file.ts'
 import type { Pace } from './pace.ts'
@@ -28,6 +28,8 @@ export interface FillContext {
   stallSecondsMax: number
   /** How long a fill may take in total. */
   totalSecondsMax: number
+  /** Milliseconds since an arbitrary time. */
+  monotonic: () => number
   /** Waits. Rejects when the signal is aborted. */
   pause(milliseconds: number): Promise<void>
   /** Takes a place among all fills and among the upstream's. Returns a function that gives it back. Rejects on abort. */
@@ -68,6 +70,9 @@ export class Fill {
   /** Aborted when the server stops, or the fill has taken too long. */
   private readonly signal: AbortSignal
   private readonly total: Deadline
+  private readonly endsAt: number
+  /** When it last received bytes, or began. */
+  private progressAt: number
 
   /** @param id unique in this process */
   constructor(order: FillOrder, id: string, context: FillContext) {
@@ -79,7 +84,9 @@ export class Fill {
     this.upload = store.of(order.digest, order.upstream.name)
     const open = () => store.read(this.upload, order.digest)
     this.file = new FollowedFile({ id, open, reads, pace })
-    const { totalSecondsMax } = context
+    const { totalSecondsMax, monotonic } = context
+    this.progressAt = monotonic()
+    this.endsAt = this.progressAt + totalSecondsMax * 1000
     const late = `${order.upstream.name} did not send all of it in ${totalSecondsMax} s ("cache.total-seconds-max")`
     this.total = new Deadline(
       totalSecondsMax * 1000,
@@ -130,7 +137,7 @@ export class Fill {
   }
 
   private async fetchAll(): Promise<void> {
-    const { store, pause } = this.context
+    const { store, pause, monotonic, deadlineMs } = this.context
     const { upload } = this
     const { size, repository } = this.order
     this.file.resume(await store.getSize(upload))
@@ -152,17 +159,16 @@ export class Fill {
         if (this.file.size < before) throw error
         if (error instanceof UpstreamError && error.kind === 'wrong') await this.startOver()
         failures = this.file.size > before ? 0 : failures + 1
-        if (
-          !isWorthAnother(error, {
-            failures,
-            have: this.file.size,
-            hasBegun: this.hasBegun,
-            isUp: this.order.upstream.isUpFor(repository),
-          })
-        )
-          throw error
+        const pauseMs = pauseBefore(error, {
+          failures,
+          have: this.file.size,
+          hasBegun: this.hasBegun,
+          isUp: this.order.upstream.isUpFor(repository),
+          patienceMs: Math.min(this.endsAt, this.progressAt + deadlineMs) - monotonic(),
+        })
+        if (pauseMs === undefined) throw error
         if (isDiskFull(error)) await this.context.onDiskFull(size - this.file.size)
-        await pause(pauseBefore(failures))
+        await pause(pauseMs)
       }
     }
     this.begin.resolve()
@@ -170,7 +176,7 @@ export class Fill {
 
   /** Sends one request for the missing bytes. The response may end early. */
   private async fetchOn(avoid: number): Promise<void> {
-    const { store, deadlineMs, stallSecondsMax, onReceived } = this.context
+    const { store, deadlineMs, stallSecondsMax, monotonic, onReceived } = this.context
     const { signal } = this
     const { digest, size, upstream, repository } = this.order
     const give = await this.context.takePlace(upstream, signal)
@@ -202,6 +208,7 @@ export class Fill {
         ownsChunks: true,
         onWritten: (part) => {
           this.file.append(part)
+          this.progressAt = monotonic()
           onReceived(upstream.name, part.length)
         },
         pace: (bytes) => {

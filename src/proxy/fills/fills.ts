@@ -29,6 +29,7 @@ export interface FillsOptions {
   deadlineMs: number
   stallSecondsMax: number
   totalSecondsMax: number
+  monotonic: () => number
   /** Links a blob with durable bytes into repositories. */
   link(repositories: RepositoryName[], blob: CommittedBlob): Promise<void>
   onDiskFull(bytes: number): Promise<void>

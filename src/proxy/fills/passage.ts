@@ -5,7 +5,7 @@ import type { ByteRange } from '../../oci/range.ts'
 import { inTime } from '../in-time.ts'
 import type { Upstream } from '../upstream/upstream.ts'
 import { UpstreamError } from '../upstream/upstream-error.ts'
-import { isWorthAnother, pauseBefore } from './fill-failures.ts'
+import { pauseBefore } from './fill-failures.ts'
 import type { FillOrder } from './fill-order.ts'
 import type { Pace } from './pace.ts'
 import { type Places, takePlaces } from './places.ts'
@@ -52,6 +52,8 @@ export class Passage implements FedBody {
   private readonly chunks: AsyncGenerator<Uint8Array, void>
   private readonly ending = new AbortController()
   private readonly endsAt: number
+  /** When it last received bytes, or began. */
+  private progressAt: number
   /** The received bytes, without those that were sent again. */
   private at = 0
   /** The first bytes for the client. */
@@ -75,6 +77,7 @@ export class Passage implements FedBody {
     this.hasher = new Bun.CryptoHasher(algorithmOf(order.digest))
     this.chunks = this.receive()
     this.countedSince = options.monotonic()
+    this.progressAt = this.countedSince
     this.endsAt = this.countedSince + options.totalSecondsMax * 1000
   }
 
@@ -175,6 +178,7 @@ export class Passage implements FedBody {
   /** Yields the blob's bytes in order, whatever number of responses they need. Each is valid until the next one. */
   private async *receive(): AsyncGenerator<Uint8Array, void> {
     const { size, repository } = this.order
+    const { firstByteMs, monotonic } = this.options
     let failures = 0
     while (this.at < size) {
       const before = this.at
@@ -187,17 +191,17 @@ export class Passage implements FedBody {
         const { upstream } = this.order
         const { at: have } = this
         const isUp = upstream.isUpFor(repository)
-        if (!isWorthAnother(error, { failures, have, hasBegun: have > 0, isUp })) {
-          throw error instanceof UpstreamError ? error : brokenOff(upstream, error)
-        }
-        await this.unlessEnded(this.options.pause(pauseBefore(failures)))
+        const patienceMs = Math.min(this.endsAt, this.progressAt + firstByteMs) - monotonic()
+        const pauseMs = pauseBefore(error, { failures, have, hasBegun: have > 0, isUp, patienceMs })
+        if (pauseMs === undefined) throw error instanceof UpstreamError ? error : brokenOff(upstream, error)
+        await this.unlessEnded(this.options.pause(pauseMs))
       }
     }
   }
 
   /** Yields the bytes of one response. It holds a place until its end. */
   private async *receiveOne(avoid: number): AsyncGenerator<Uint8Array, void> {
-    const { firstByteMs: deadlineMs, pace, places, onReceived } = this.options
+    const { firstByteMs: deadlineMs, pace, places, monotonic, onReceived } = this.options
     const { upstream, repository, digest, size } = this.order
     const { signal } = this.ending
     const give = await takePlaces(upstream.places, places, signal)
@@ -217,6 +221,7 @@ export class Passage implements FedBody {
         const { value } = await this.unlessEnded(reader.read())
         this.waitsFor = undefined
         if (value === undefined) return
+        this.progressAt = monotonic()
         onReceived(upstream.name, value.length)
         await answer.take(value.length, signal)
         await pace.take(value.length)
