@@ -46,10 +46,13 @@ export function repositoryOf(
       return nameAt(upstream, name.slice(upstream.name.length + 1))
     return upstream && nameAt(upstream, name)
   }
-  const [first = '', ...rest] = name.split('/')
-  const upstream = upstreams.find(first)
+  // Each pull comes here: a name that is full already is not parsed again.
+  const slash = name.indexOf('/')
+  const upstream = upstreams.find(slash < 0 ? name : name.slice(0, slash))
   if (upstream === undefined) return name
-  return rest.length === 0 ? undefined : nameAt(upstream, rest.join('/'))
+  if (slash < 0) return undefined
+  const isFull = upstream.namespace === undefined || name.includes('/', slash + 1)
+  return isFull ? name : nameAt(upstream, name.slice(slash + 1))
 }
 
 function nameAt({ name, namespace }: Upstream, path: string): RepositoryName {

@@ -70,11 +70,18 @@ export class CachedManifests implements Manifests {
     })
   }
 
-  async get(...args: Parameters<Manifests['get']>): Promise<StoredManifest> {
+  get(...args: Parameters<Manifests['get']>): Promise<StoredManifest> {
+    const { local, upstreams } = this.options
+    const upstream = upstreams.of(args[0])
+    return upstream === undefined ? local.get(...args) : this.getCached(upstream, ...args)
+  }
+
+  private async getCached(
+    upstream: Upstream,
+    ...args: Parameters<Manifests['get']>
+  ): Promise<StoredManifest> {
     const [repository, reference] = args
-    const { local, upstreams, lastUse, onRequest, onStale } = this.options
-    const upstream = upstreams.of(repository)
-    if (upstream === undefined) return await local.get(...args)
+    const { local, lastUse, onRequest, onStale } = this.options
     let here: StoredManifest | undefined
     // Without `unlessUnknown`, which would cost each hit a promise.
     try {
