@@ -8,6 +8,10 @@ import type { Pace } from './pace.ts'
 const WRITE_BYTES = 128 * 1024
 const FIRST_WRITE_BYTES = 16 * 1024
 
+/** The size of one write while there are few clients. Each write of a slow client is in memory until it is sent. */
+const LARGE_WRITE_BYTES = 256 * 1024
+const FEW_CLIENTS = 4
+
 export interface FollowedFileOptions {
   /** Identifies the file in the shared reads. */
   id: string
@@ -84,7 +88,7 @@ export class FollowedFile {
         }
         while (at < limit) {
           const length = Math.min(most, limit - at)
-          most = WRITE_BYTES
+          most = this.followers > FEW_CLIENTS ? WRITE_BYTES : LARGE_WRITE_BYTES
           const pause = pace.take(length)
           if (pause !== undefined) await pause
           const written = reads.use(id, file, at, at + length, write)
