@@ -60,15 +60,14 @@ interface Parts {
 
 /** Writes of content from upstreams, each for one call of the writer. */
 export function cacheWrites(db: Db, parts: Parts) {
-  const { recordEvent, rows, references, labels, reach, link, tags } = parts
-  const ensure = ensureCached(db, parts.ensure)
+  const { recordEvent, ensure, rows, references, labels, reach, link, tags } = parts
   const follow = followTag(db, { recordEvent, tags })
   const marks = useMarks(db)
   return {
     /** Stores a manifest of an upstream, whichever of its blobs are stored, and points the tag at it. */
     cacheManifest(call: CachedManifestPut): { stale: Stale | undefined } {
       const { at, repository, digest } = call
-      const repositoryId = ensure(repository, at)
+      const repositoryId = ensure.cached(repository, at)
       const put = {
         ...call,
         caller: SYSTEM,
@@ -91,7 +90,7 @@ export function cacheWrites(db: Db, parts: Parts) {
     /** Links a blob of an upstream into repositories. */
     linkCached(call: LinkedBlob & { at: number; repositories: RepositoryName[] }): void {
       for (const repository of call.repositories) {
-        link(ensure(repository, call.at), call, call.at, true)
+        link(ensure.cached(repository, call.at), call, call.at, true)
       }
     },
 
@@ -108,21 +107,6 @@ export function cacheWrites(db: Db, parts: Parts) {
     noteChecks({ checks }: { checks: TagCheck[] }): void {
       for (const { repository, tag, at } of checks) marks.checked.run({ name: repository, tag, at })
     },
-  }
-}
-
-/** Returns the id of a cached repository, whose name begins with the upstream's. The first fetch creates it. */
-function ensureCached(db: Db, ensure: EnsureRepository) {
-  const mark = statement(db, { id: number, upstream: text }, ({ id, upstream }) =>
-    db
-      .update(repository)
-      .set({ upstream: sql`${upstream}` })
-      .where(and(eq(repository.id, id), sql`upstream is not ${upstream}`)),
-  )
-  return (name: RepositoryName, at: number): number => {
-    const id = ensure(name, at)
-    mark.run({ id, upstream: name.slice(0, name.indexOf('/')) })
-    return id
   }
 }
 

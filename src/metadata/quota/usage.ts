@@ -71,6 +71,14 @@ export function countingWrites(db: Db, { total, write, setQuotas }: CountingPart
   }
 }
 
+/** Returns a function that counts a repository which has become a local one, unless the counting has yet to reach it. */
+export function repositoryCounter(db: Db, total: ReadTotal): (id: number) => void {
+  const counts = countStatements(db)
+  return (id) => {
+    if (id <= total('quota.counted')) for (const count of counts.add) count.run({ id })
+  }
+}
+
 function countStatements(db: Db) {
   const named = (id: unknown) =>
     sql`(select substr(name, 1, instr(name || '/', '/') - 1) from repository where id = ${id})`

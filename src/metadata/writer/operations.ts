@@ -40,7 +40,7 @@ import { purgeWrites } from '../garbage/purge.ts'
 import { reachability } from '../garbage/reachability.ts'
 import { renewalWrites } from '../garbage/renewals.ts'
 import { quotaEvents, quotaLimits, quotaWrites } from '../quota/quotas.ts'
-import { countingWrites, usageReader } from '../quota/usage.ts'
+import { countingWrites, repositoryCounter, usageReader } from '../quota/usage.ts'
 import { dueRows, planWrites } from '../retention/plan.ts'
 import { policyWrites } from '../retention/policies.ts'
 import { retentionWrites } from '../retention/retention.ts'
@@ -106,8 +106,9 @@ function accountOperations(db: Db, version: VersionOfCall) {
 function contentOperations(db: Db, version: VersionOfCall) {
   const recordEvent = outboxWrites(db)
   const repositories = repositoryReads(db)
-  const { find } = repositories
-  const ensure = ensureRepository(db, { find, version })
+  const { find, findOwner } = repositories
+  const total = totals(db)
+  const ensure = ensureRepository(db, { findOwner, version, count: repositoryCounter(db, total) })
   const repositoriesByName = repositoryRows(db, version)
   const findManifest = manifestFinder(db)
   const rows = manifestRows(db, { find: findManifest, version })
@@ -119,7 +120,6 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const namedTags = tagRows(db, { recordEvent, lines, reach, version })
   const immutable = immutability(db)
   const due = dueRows(db)
-  const total = totals(db)
   const write = totalWrites(db)
   const limits = quotaLimits(usageReader(db, total))
   const { limited } = limits

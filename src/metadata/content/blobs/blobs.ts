@@ -91,7 +91,7 @@ export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
   return {
     /** Links a pushed blob into a repository. */
     linkBlob(call: BlobChange & LinkedBlob): void {
-      link(ensure(call.repository, call.at), call, call.at)
+      link(ensure.local(call.repository, call.at), call, call.at)
       recordEvent(
         { type: 'blob.push', repository: call.repository, digest: call.digest },
         call.caller,
@@ -106,7 +106,7 @@ export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
     mountBlob(call: BlobChange & { from: RepositoryName }): number | undefined {
       const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
       if (size === undefined) return undefined
-      link(ensure(call.repository, call.at), { digest: call.digest, size }, call.at)
+      link(ensure.local(call.repository, call.at), { digest: call.digest, size }, call.at)
       recordEvent(
         { type: 'blob.mount', repository: call.repository, digest: call.digest },
         call.caller,

@@ -53,7 +53,7 @@ export function manifestWrites(means: Means) {
      * cannot be moved.
      */
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
-      const repositoryId = ensure(call.repository, call.at)
+      const repositoryId = ensure.local(call.repository, call.at)
       for (const name of call.tags) tags.check(repositoryId, name, call)
       const unused = references.check(repositoryId, call)
       const stored = rows.put(repositoryId, call)

@@ -2,7 +2,7 @@ import { and, asc, eq, gte, isNull } from 'drizzle-orm'
 import type { RepositorySet } from '../../../domain/repository-set.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
-import { insertForId } from '../../rows.ts'
+import { insertForId, updateBy } from '../../rows.ts'
 import { repository } from '../../schema/schema.ts'
 import { number, statement, text } from '../../statement.ts'
 import type { VersionOfCall } from '../../versions.ts'
@@ -14,7 +14,7 @@ export type RepositoryReads = ReturnType<typeof repositoryReads>
 export function repositoryReads(db: Db) {
   const byName = statement(db, { name: text }, ({ name }) =>
     db
-      .select({ id: repository.id })
+      .select({ id: repository.id, upstream: repository.upstream })
       .from(repository)
       .where(and(eq(repository.name, name), isNull(repository.deletedAt))),
   )
@@ -26,14 +26,24 @@ export function repositoryReads(db: Db) {
       .orderBy(asc(repository.name))
       .limit(limit),
   )
+  const findOwner = (name: RepositoryName): OwnedRepository | undefined => byName.get({ name })
   return {
+    /** Returns a repository that is not deleted, with the upstream that it is cached from. */
+    findOwner,
+
     /** Returns the id of a repository that is not deleted. */
-    find: (name: RepositoryName): number | undefined => byName.get({ name })?.id,
+    find: (name: RepositoryName): number | undefined => findOwner(name)?.id,
 
     /** Returns at most `limit` repositories of the set after the name `last`, in byte order. */
     list: (set: RepositorySet, last: string, limit: number): Part<NamedRow, string> =>
       readByName(set, last, limit, (from, size) => names.all({ from, limit: size }) as NamedRow[]),
   }
+}
+
+interface OwnedRepository {
+  id: number
+  /** Null for a local repository. */
+  upstream: string | null
 }
 
 export interface NamedRow {
@@ -69,12 +79,33 @@ export function readByName<T extends { name: RepositoryName }>(
 }
 
 /** Returns the id of a repository. The first push to a name creates it; a push does not restore a deleted one. */
-export type EnsureRepository = (name: RepositoryName, at: number) => number
+export interface EnsureRepository {
+  /** A push to a repository whose upstream was removed makes it a local one. Its cached content can still be evicted. */
+  local(name: RepositoryName, at: number): number
+  /** The name begins with the upstream's. */
+  cached(name: RepositoryName, at: number): number
+}
 
-export function ensureRepository(
-  db: Db,
-  { find, version }: Pick<RepositoryReads, 'find'> & { version: VersionOfCall },
-): EnsureRepository {
+interface EnsuringParts extends Pick<RepositoryReads, 'findOwner'> {
+  version: VersionOfCall
+  /** Counts a cached repository that has become a local one. */
+  count: (id: number) => void
+}
+
+export function ensureRepository(db: Db, { findOwner, version, count }: EnsuringParts): EnsureRepository {
   const insert = insertForId(db, repository)
-  return (name, at) => find(name) ?? insert.get({ name, createdAt: at, version: version() }).id
+  const own = updateBy(db, repository, ['upstream'], 'id')
+  const ensure = (name: RepositoryName, at: number, upstream: string | null): number => {
+    const found = findOwner(name)
+    if (found === undefined) return insert.get({ name, createdAt: at, upstream, version: version() }).id
+    if (found.upstream !== upstream) {
+      own.run({ id: found.id, upstream })
+      if (upstream === null) count(found.id)
+    }
+    return found.id
+  }
+  return {
+    local: (name, at) => ensure(name, at, null),
+    cached: (name, at) => ensure(name, at, name.slice(0, name.indexOf('/'))),
+  }
 }

@@ -76,7 +76,7 @@ export function repositoryWrites({
         change(call, row, settings)
         return { id: row.id, isNew: false }
       }
-      const id = ensure(repository, at)
+      const id = ensure.local(repository, at)
       if (!isSame(DEFAULTS, settings)) rows.change(id, settings)
       recordEvent({ type: 'repository.create', repository }, caller, at)
       return { id, isNew: true }

@@ -1,0 +1,42 @@
+import { expect, test } from 'bun:test'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { parseDigest } from '../../src/oci/digest.ts'
+import { parseManifest } from '../../src/oci/manifest.ts'
+import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { imageManifest, type Named, randomBlob } from '../support/content.ts'
+import { AT, put, withMetadata } from '../support/writes.ts'
+
+const namespace = 'docker.io'
+const repository = parseRepositoryName('docker.io/library/a')
+
+test('a push to a repository whose upstream was removed makes it a local one', async () => {
+  await using folder = await temporaryFolder('removed-upstream')
+  await withMetadata(folder.path, async (metadata) => {
+    const { cache, manifests, quotas } = metadata
+    const [config, layer] = [10, 100].map(randomBlob) as [Named, Named]
+    const image = imageManifest(config, [layer])
+    const digest = parseDigest(image.digest)
+    const { annotations: _, ...manifest } = parseManifest(image.bytes, undefined)
+    const bytes = Uint8Array.from(image.bytes)
+    const fetched = { repository, digest, sha256: digest, tag: parseTag('1'), manifest, bytes, labels: [] }
+    await metadata.write('cacheManifest', { ...fetched, at: AT })
+    for (const blob of [config, layer]) {
+      const named = { digest: parseDigest(blob.digest), size: blob.bytes.length }
+      await metadata.write('linkCached', { ...named, repositories: [repository], at: AT })
+    }
+    await metadata.write('applyQuotas', { quotas: [{ namespace, tagsMax: 10 }] })
+    expect(cache.localUnder(namespace)).toEqual([])
+    expect(quotas.usage(namespace)).toEqual({ bytes: 0, repositories: 0, tags: 0 })
+
+    const pushed = imageManifest(config, [layer, layer])
+    await metadata.write(...put(repository, pushed, ['2']))
+    expect(cache.localUnder(namespace)).toEqual([repository])
+    const left = 110 + pushed.bytes.length
+    const all = { bytes: left + image.bytes.length, repositories: 1, tags: 2 }
+    expect(quotas.usage(namespace)).toEqual(all)
+
+    await metadata.write('evict', { at: AT + 1, before: AT + 1, bytes: 1, limit: 100 })
+    expect(manifests.findByDigest(repository, digest)).toBeUndefined()
+    expect(quotas.usage(namespace)).toEqual({ bytes: left, repositories: 1, tags: 1 })
+  })
+})
