@@ -10,6 +10,7 @@ import { Flights } from './flights.ts'
 import { evictingOnce, unlessFull } from './full-disk.ts'
 import { unlessUnknown } from './here.ts'
 import { inTime } from './in-time.ts'
+import { Lending } from './lending.ts'
 import { findNamedSize, otherSize } from './named-size.ts'
 import { pullOnly, refusalOf } from './refusals.ts'
 import type { Upstream } from './upstream/upstream.ts'
@@ -21,20 +22,25 @@ const WHOLE_BYTES_MAX = 64 * 1024
 /** Blobs, where repositories whose names begin with an upstream's are cached from there. */
 export class CachedBlobs implements Blobs {
   private readonly options: CachedBlobsOptions
+  private readonly lending: Lending
   readonly sizes: Flights
 
   constructor(options: CachedBlobsOptions) {
     this.options = options
+    this.lending = new Lending(options)
     this.sizes = new Flights(options.monotonic)
   }
 
-  /** Asks the upstream for the size of a blob that is not cached. Fetches nothing. */
+  /** Asks the upstream for the size of a blob that is not here. Fetches nothing. */
   async getSize(...[repository, digest, principal]: Parameters<Blobs['getSize']>): Promise<number> {
     const { local, upstreams } = this.options
     const upstream = upstreams.of(repository)
     if (upstream === undefined) return await local.getSize(repository, digest, principal)
     const here = await unlessUnknown(local.getSize(repository, digest))
-    return here ?? (await this.refusing(repository, digest, () => this.sizeAt(upstream, repository, digest)))
+    if (here !== undefined) return here
+    const find = async () =>
+      this.lending.findSize(upstream, repository, digest) ?? (await this.sizeAt(upstream, repository, digest))
+    return await this.refusing(repository, digest, find)
   }
 
   open(repository: RepositoryName, digest: Digest): Promise<OpenBlob> {
@@ -50,7 +56,7 @@ export class CachedBlobs implements Blobs {
     digest: Digest,
   ): Promise<OpenBlob> {
     const { local, lastUse, onRequest, onHitRead } = this.options
-    const isFilling = this.fillOf(upstream, repository, digest) !== undefined
+    const isFilling = this.lending.fillOf(upstream, repository, digest) !== undefined
     const here = isFilling ? undefined : await unlessUnknown(local.open(repository, digest))
     if (here !== undefined) {
       lastUse.note(repository, digest, true)
@@ -144,7 +150,7 @@ export class CachedBlobs implements Blobs {
     limits: FetchLimits,
   ): Promise<OpenBlob> {
     const { metadata, fills, room, damaged } = this.options
-    const running = this.fillOf(upstream, repository, digest)
+    const running = this.lending.fillOf(upstream, repository, digest)
     if (running !== undefined) return await this.join(running, repository, limits)
     const named = findNamedSize(metadata, repository, digest)
     if (named !== undefined) {
@@ -152,11 +158,12 @@ export class CachedBlobs implements Blobs {
       if (own !== undefined) return own
     }
     const needsWord =
-      named === undefined || fills.find(digest) !== undefined || this.isLendable(digest, upstream)
+      named === undefined || fills.find(digest) !== undefined || this.lending.isLendable(digest, upstream)
     const size = needsWord ? await this.sizeAt(upstream, repository, digest) : named
     if (named !== undefined && size !== named) throw otherSize(upstream.name, digest, size, named)
     const order = { digest, size, upstream, repository }
-    const lent = needsWord && this.isLendable(digest, upstream) ? await this.lend(order, limits) : undefined
+    const lent =
+      needsWord && this.lending.isLendable(digest, upstream) ? await this.lend(order, limits) : undefined
     if (lent !== undefined) return lent
     let isHere = false
     const find = () => fills.find(digest)
@@ -164,7 +171,7 @@ export class CachedBlobs implements Blobs {
     const need = { bytes: size, upload: fills.uploadOf(order) }
     const fill = await room.admit(find, need, () => {
       // Another fill may have ended in the meantime.
-      isHere = isStored() && this.isLendable(digest, upstream)
+      isHere = isStored() && this.lending.isLendable(digest, upstream)
       return isHere ? undefined : this.begin(order)
     })
     const isForeign = fill !== undefined && fill.order.upstream !== upstream
@@ -173,15 +180,9 @@ export class CachedBlobs implements Blobs {
     if ((isHere || isOver || (isForeign && !needsWord)) && limits.attempts > 1) {
       return await this.fetch(upstream, repository, digest, { ...limits, attempts: limits.attempts - 1 })
     }
-    const isShared = !isForeign || (needsWord && this.mayLend(fill.order.upstream.name, upstream))
+    const isShared = !isForeign || (needsWord && this.lending.mayLend(fill.order.upstream.name, upstream))
     if (fill === undefined || fill.order.size !== size || !isShared) return this.through(order, limits)
     return await this.join(fill, repository, limits)
-  }
-
-  /** Returns the running fill of a blob that this repository has requested. Joining it needs no other look-up. */
-  private fillOf(upstream: Upstream, repository: RepositoryName, digest: Digest): Fill | undefined {
-    const fill = this.options.fills.find(digest)
-    return fill?.order.upstream === upstream && fill.repositories.has(repository) ? fill : undefined
   }
 
   /** Opens a blob that the same upstream has sent, or is sending, for another repository, and that a manifest names. */
@@ -200,10 +201,6 @@ export class CachedBlobs implements Blobs {
     const running = fills.find(digest)
     const isOwn = running?.order.upstream === upstream && running.order.size === size
     return isOwn ? await this.join(running, repository, limits) : undefined
-  }
-
-  private isLendable(digest: Digest, to: Upstream): boolean {
-    return this.options.metadata.cache.holders(digest).some(({ upstream }) => this.mayLend(upstream, to))
   }
 
   private begin(order: FillOrder): Fill {
@@ -275,11 +272,6 @@ export class CachedBlobs implements Blobs {
       unlessFull(error)
       return this.through(order, limits)
     })
-  }
-
-  private mayLend(holder: string | undefined, to: Upstream): boolean {
-    if (holder === undefined || holder === to.name) return true
-    return this.options.upstreams.find(holder)?.settings.isPrivate === false
   }
 
   private async sizeAt(upstream: Upstream, repository: RepositoryName, digest: Digest): Promise<number> {
