@@ -1,4 +1,5 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import { type Digest, digestToBytes } from '../oci/digest.ts'
 
 /** The id of a Docker V1 image, 64 hex characters. In V1 each layer is an image with a parent. */
 export type V1Id = string
@@ -8,8 +9,7 @@ export interface V1Manifest {
   /** The ids of its row and of its repository's. */
   id: number
   repositoryId: number
-  /** Its digest, as the database holds it. */
-  digest: Uint8Array
+  digest: Digest
 }
 
 /** What an id names. */
@@ -57,6 +57,6 @@ export function isV1IdOf(key: Uint8Array, id: V1Id, manifest: V1Manifest): boole
 }
 
 function prove(key: Uint8Array, place: Uint8Array, { repositoryId, digest }: V1Manifest): Buffer {
-  const hmac = createHmac('sha256', key).update(`v1 image of ${repositoryId}\n`).update(place).update(digest)
-  return hmac.digest().subarray(0, PROOF_BYTES)
+  const hmac = createHmac('sha256', key).update(`v1 image of ${repositoryId}\n`).update(place)
+  return hmac.update(digestToBytes(digest)).digest().subarray(0, PROOF_BYTES)
 }

@@ -92,7 +92,7 @@ export class ContentCheck {
   async manifest(one: StoredManifest, signal: AbortSignal): Promise<void> {
     const { metadata, verifier, now, quarantine, bytesPerSecondMax } = this.options
     const { digest, size } = one
-    const bytes = metadata.manifests.bytesOf(digest)
+    const bytes = metadata.manifests.findBytes(digest)
     if (bytes !== undefined) {
       if (await verifier.isGood({ digest, content: bytes, bytesPerSecondMax }, signal))
         return void this.count(size)

@@ -13,8 +13,8 @@ export function findNamedSize(
   repository: RepositoryName,
   digest: Digest,
 ): number | undefined {
-  for (const row of metadata.cache.naming(repository, digest, MANIFEST_BYTES_MAX)) {
-    const bytes = metadata.manifests.findBytes(row)
+  for (const storedAs of metadata.cache.naming(repository, digest, MANIFEST_BYTES_MAX)) {
+    const bytes = metadata.manifests.findBytes(storedAs)
     const { config, layers, children } = readParts(bytes ?? new Uint8Array())
     const part = [...(config ? [config] : []), ...layers, ...children].find((one) => one.digest === digest)
     if (part !== undefined && part.size > 0) return part.size

@@ -167,7 +167,7 @@ test('scrub: a manifest that was pushed or collected since it was read is not da
   await withMetadata(folder.path, async (metadata) => {
     const quarantine = async (read: Uint8Array | undefined) =>
       (await metadata.write('quarantineManifest', { ...found, bytes: read })).isDamaged
-    const isHere = () => metadata.manifests.bytesOf(digest) !== undefined
+    const isHere = () => metadata.manifests.findBytes(digest) !== undefined
     expect(await quarantine(undefined)).toBe(false)
     expect(await metadata.damage.count()).toBe(0)
     await metadata.write(...link('app', EMPTY))

@@ -13,7 +13,7 @@ export function damageService(metadata: Metadata, damaged: Damaged) {
   const isHealed = async ({ digest, kind, size }: Damage) =>
     kind === 'blob'
       ? !metadata.blobs.isStored(digest) || (await damaged.hasBytes(digest, size))
-      : metadata.manifests.bytesOf(digest) !== undefined
+      : metadata.manifests.findBytes(digest) !== undefined
   return {
     /** Counts damaged content, including content that was pushed again since the last list. */
     count: () => metadata.damage.count(),

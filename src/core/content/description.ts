@@ -188,7 +188,7 @@ function kinds(metadata: Metadata): Pick<Descriptions, 'kindOf' | 'releaseMemory
       const known = remembered.get(key)
       if (known !== undefined) return known
       const isRead = size <= LISTED_BYTES_MAX
-      const bytes = isRead ? metadata.manifests.bytesOf(digest) : undefined
+      const bytes = isRead ? metadata.manifests.findBytes(digest) : undefined
       // A row's artifact type is the config's media type when the manifest has no artifactType.
       const said = { artifactType, config: { mediaType: artifactType } }
       const document = bytes === undefined ? said : parseLeniently(bytes)

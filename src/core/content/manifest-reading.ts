@@ -59,7 +59,7 @@ export class ManifestReading {
       this.truncated = true
       return undefined
     }
-    const brief = await this.reader.manifestBrief(row, () => this.metadata.manifests.findBytes(row))
+    const brief = await this.reader.manifestBrief(row, () => this.metadata.manifests.findBytes(row.storedAs))
     if (brief === undefined) return undefined
     this.bytesLeft -= bytes
     const found = { row, brief }

@@ -105,7 +105,7 @@ export function manifestService(options: ManifestOptions) {
     async restore(act: Write, repository: RepositoryName, digest: Digest): Promise<Tag[]> {
       requireLocal(repository, 'its deleted manifests were evicted and cannot be restored')
       const windowStart = act.at - windowMs
-      const bytes = metadata.manifests.bytesOf(digest)?.length ?? 0
+      const bytes = metadata.manifests.findBytes(digest)?.length ?? 0
       const restored = await largePushes.change(act.caller.account, bytes, () =>
         metadata.write('restoreManifest', { ...act, repository, digest, windowStart }),
       )

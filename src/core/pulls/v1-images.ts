@@ -1,10 +1,9 @@
 import { LRUCache } from 'lru-cache'
 import { isSchema1Type, parseSchema1, type Schema1Layer } from '../../docker/schema1.ts'
 import { parseSignedDocument } from '../../docker/signed-document.ts'
-import { formatV1Id, isV1IdOf, parseV1Id, type V1Id } from '../../docker/v1-id.ts'
+import { formatV1Id, isV1IdOf, parseV1Id, type V1Id, type V1Manifest } from '../../docker/v1-id.ts'
 import { v1Json } from '../../docker/v1-image.ts'
 import type { StoredManifest } from '../../domain/registry.ts'
-import type { V1ManifestRow } from '../../metadata/content/manifests/v1-images.ts'
 import type { Metadata } from '../../metadata/metadata.ts'
 import type { Digest } from '../../oci/digest.ts'
 import { registryError } from '../../oci/error.ts'
@@ -35,7 +34,7 @@ const KEY_FACT = 'v1-id-key'
 export interface V1Image {
   repository: RepositoryName
   layer: number
-  manifest: V1ManifestRow & { digest: Digest }
+  manifest: V1Manifest
 }
 
 /**
@@ -111,7 +110,7 @@ export class V1Images {
   async find(id: string): Promise<V1Image | undefined> {
     const place = parseV1Id(id)
     const row = place && (await this.metadata.v1Images.find(place.manifest))
-    if (row === undefined || !isV1IdOf(this.key, id, { ...row, digest: row.storedAs })) return undefined
+    if (row === undefined || !isV1IdOf(this.key, id, row)) return undefined
     return { repository: row.repository, layer: place?.layer ?? 0, manifest: row }
   }
 
@@ -170,8 +169,8 @@ export class V1Images {
     throw unknown(`it is an index without an image for ${PLATFORM.architecture} and ${PLATFORM.os}`)
   }
 
-  private idOf(row: V1ManifestRow, layer: number): V1Id {
-    return formatV1Id(this.key, { ...row, digest: row.storedAs }, layer)
+  private idOf(row: V1Manifest, layer: number): V1Id {
+    return formatV1Id(this.key, row, layer)
   }
 }
 

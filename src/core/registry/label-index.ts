@@ -40,8 +40,8 @@ export function labelIndex({ metadata, reader, readLabels }: LabelIndexOptions) 
     const { repositoryId, digest } = row
     return { repositoryId, digest, labels: await ofStored(row).catch(() => []) }
   }
-  const ofStored = async ({ repository, digest, mediaType, ...row }: UnlabelledManifest) => {
-    const bytes = metadata.manifests.findBytes(row)
+  const ofStored = async ({ repository, digest, mediaType }: UnlabelledManifest) => {
+    const bytes = metadata.manifests.findBytes(digest)
     if (bytes === undefined) return []
     const manifest =
       bytes.length <= INLINE_BYTES_MAX

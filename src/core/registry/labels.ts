@@ -87,7 +87,7 @@ export function labelReader(metadata: Metadata, findConfig: FindConfig): LabelRe
       if (row === undefined) return {}
       budget.bytes -= row.size
       if (budget.bytes < 0) return {}
-      const child = metadata.manifests.getBytes(row)
+      const child = metadata.manifests.getBytes(row.storedAs)
       const own = await read(repository, readManifest(child, row.mediaType), child, depth + 1, budget)
       common = commonLabels(common === undefined ? [own] : [common, own])
       if (Object.keys(common).length === 0) return {}

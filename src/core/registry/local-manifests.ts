@@ -101,7 +101,7 @@ function manifestReader(
     if (row === undefined) throw unknownManifestIn(metadata, repository, reference)
     const { digest, mediaType } = row
     const expiresAt = row.expiresAt ?? undefined
-    const bytes = metadata.manifests.findBytes(row)
+    const bytes = metadata.manifests.findBytes(row.storedAs)
     // The bytes were damaged. Pushing the manifest again restores them.
     if (bytes === undefined) throw unknownManifestIn(metadata, repository, reference)
     const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }

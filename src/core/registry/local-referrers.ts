@@ -32,7 +32,7 @@ export function localReferrers({ metadata, reader, now }: ReferrersOptions): Ref
       const rows = await metadata.referrers.list(repository, subject, artifactType, last, DESCRIPTORS_MAX + 1)
       const own = rows.map((row) => ({ digest: row.digest, row }))
       const index = metadata.manifests.find(repository, { tag: referrersTag(subject) }, now())
-      const bytes = index && metadata.manifests.findBytes(index)
+      const bytes = index && metadata.manifests.findBytes(index.storedAs)
       const listed = bytes ? await reader.digestsAfter(bytes, last, ENTRIES_MAX + 1) : []
       return await pageOf(metadata, merge(own, fromTag(metadata, repository, listed, artifactType)))
     },
@@ -77,7 +77,7 @@ function* merge(rows: Candidate[], others: Iterable<Candidate>): Iterable<Candid
 
 /** Returns undefined if the manifest was removed since its row was read. */
 function toDescriptor(metadata: Metadata, row: ReferrerRow): ReferrerDescriptor | undefined {
-  const bytes = metadata.manifests.findBytes(row)
+  const bytes = metadata.manifests.findBytes(row.digest)
   if (bytes === undefined) return undefined
   const { annotations } = readParts(bytes)
   const { mediaType, digest, size, artifactType } = row

@@ -45,8 +45,8 @@ export function cacheReads(db: Db, total: ReadTotal) {
      * Returns some manifests of a repository that reference a blob, up to a size: the digests that their bytes are
      * stored under.
      */
-    naming: (name: RepositoryName, digest: Digest, bytesMax: number): { storedAs: Buffer }[] =>
-      naming.all({ name, digest: digestToBytes(digest), bytesMax }),
+    naming: (name: RepositoryName, digest: Digest, bytesMax: number): Digest[] =>
+      naming.all({ name, digest: digestToBytes(digest), bytesMax }).map((row) => digestFromBytes(row.digest)),
 
     /** Returns the size in bytes of a blob that was cached from this upstream. */
     findLender: (upstream: string, digest: Digest): number | undefined =>
@@ -80,7 +80,7 @@ function statements(db: Db) {
     { name: text, digest: bytes, bytesMax: number },
     ({ name, digest, bytesMax }) =>
       db
-        .select({ storedAs: manifest.digest })
+        .select({ digest: manifest.digest })
         .from(repository)
         .innerJoin(manifestReference, eq(manifestReference.repositoryId, repository.id))
         .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))

@@ -41,7 +41,7 @@ function metadataOf(manifests: Named[]): Metadata {
     }),
   )
   const findByDigest = (_: RepositoryName, digest: string) => rows.get(digest)
-  const findBytes = ({ id }: { id: number }) => manifests[id]?.bytes
+  const findBytes = (digest: string) => manifests[rows.get(digest)?.id ?? -1]?.bytes
   return { manifests: { findByDigest, findBytes }, blobs: { findSize: () => 0 } } as unknown as Metadata
 }
 

@@ -32,8 +32,6 @@ export interface UnlabelledManifest {
   repositoryId: number
   repository: RepositoryName
   digest: Digest
-  /** The digest that its bytes are stored under. */
-  storedAs: Buffer
   mediaType: string
 }
 
@@ -69,7 +67,7 @@ export function labelWrites({ findManifest, labels, write }: Parts) {
 
 /** Reads of the manifests whose labels are to be read. */
 export function labelReads(db: Db, total: ReadTotal) {
-  const columns = sql`m.id, m.repository_id as "repositoryId", r.name as repository, m.digest as "storedAs",
+  const columns = sql`m.id, m.repository_id as "repositoryId", r.name as repository, m.digest,
     m.media_type as "mediaType"`
   const upTo = statement(
     db,
@@ -100,9 +98,8 @@ export function labelReads(db: Db, total: ReadTotal) {
   }
 }
 
-type StoredManifest = Omit<UnlabelledManifest, 'digest'>
+type StoredManifest = Omit<UnlabelledManifest, 'digest'> & { digest: Uint8Array }
 
-function toManifest({ storedAs, ...row }: StoredManifest): UnlabelledManifest {
-  const bytes = Buffer.from(storedAs)
-  return { ...row, storedAs: bytes, digest: digestFromBytes(bytes) }
+function toManifest(row: StoredManifest): UnlabelledManifest {
+  return { ...row, digest: digestFromBytes(row.digest) }
 }

@@ -5,7 +5,7 @@ import type { Db } from '../../database.ts'
 import { selectBy } from '../../rows.ts'
 import { manifest, manifestBytes, manifestDigest, repository, tag } from '../../schema/schema.ts'
 import { bytes, number, statement, text } from '../../statement.ts'
-import { isTagAt } from '../tags/listed-tag.ts'
+import { isTagAt, storedAsOf } from '../tags/listed-tag.ts'
 
 /** A manifest found by a reference. `digest` is the one to return to the client. */
 export interface ManifestRow {
@@ -16,9 +16,9 @@ export interface ManifestRow {
   mediaType: string
   size: number
   artifactType: string | null
-  subject: Buffer | null
+  subject: Digest | null
   /** The digest that its bytes are stored under. */
-  storedAs: Buffer
+  storedAs: Digest
   /** Since when nothing has referenced it, or since when it has existed if nothing ever did. */
   unreferencedAt: number | null
   untaggedAt: number | null
@@ -68,14 +68,14 @@ export function manifestReads(db: Db) {
   const findByDigest = (name: RepositoryName, named: Digest): ManifestRow | undefined => {
     const digest = digestToBytes(named)
     const row = byDigest.get({ name, digest }) ?? byOtherDigest.get({ name, digest })
-    return row && { ...row, digest: named, expiresAt: null }
+    return row && toManifest({ ...row, digest, expiresAt: null }, named)
   }
   return {
     /** Returns the manifest of a tag or a digest; `now` is milliseconds since 1970, because tags expire. */
     find(name: RepositoryName, reference: Reference, now: number): ManifestRow | undefined {
       if (reference.tag !== undefined) {
         const row = byTag.get({ name, tag: reference.tag, now })
-        return row && { ...row, digest: digestFromBytes(row.digest) }
+        return row && toManifest(row, digestFromBytes(row.digest))
       }
       return findByDigest(name, reference.digest)
     },
@@ -84,19 +84,25 @@ export function manifestReads(db: Db) {
     findByDigest,
 
     /** Returns the bytes as they were pushed. */
-    getBytes(row: Pick<ManifestRow, 'storedAs'>): Buffer {
-      return this.findBytes(row) ?? withoutBytes()
+    getBytes(storedAs: Digest): Buffer {
+      const found = this.findBytes(storedAs)
+      if (found === undefined) throw new Error('a manifest has no bytes')
+      return found
     },
 
     /** Returns the bytes; undefined if they were collected since the row was read. */
-    findBytes: (row: Pick<ManifestRow, 'storedAs'>): Buffer | undefined =>
-      content.get({ digest: row.storedAs })?.bytes,
-
-    /** Returns the bytes of a manifest by the digest that it was first pushed with. */
-    bytesOf: (digest: Digest): Buffer | undefined => content.get({ digest: digestToBytes(digest) })?.bytes,
+    findBytes: (storedAs: Digest): Buffer | undefined =>
+      content.get({ digest: digestToBytes(storedAs) })?.bytes,
   }
 }
 
-function withoutBytes(): never {
-  throw new Error('a manifest has no bytes')
+interface StoredRow extends Omit<ManifestRow, 'digest' | 'subject' | 'storedAs'> {
+  digest: Buffer
+  subject: Buffer | null
+  storedAs: Buffer
+}
+
+function toManifest(row: StoredRow, digest: Digest): ManifestRow {
+  const subject = row.subject && digestFromBytes(row.subject)
+  return { ...row, digest, subject, storedAs: storedAsOf(row, digest) }
 }

@@ -8,7 +8,6 @@ import { bytes, number, statement, text } from '../../statement.ts'
 /** A manifest with a subject, according to its row. */
 export interface ReferrerRow {
   digest: Digest
-  storedAs: Buffer
   mediaType: string
   artifactType: string | null
   size: number
@@ -21,7 +20,7 @@ export function referrerReads(db: Db) {
   const page = ({ name, subject, last, limit }: Wanted, filter?: SQL) =>
     db
       .select({
-        storedAs: manifest.digest,
+        digest: manifest.digest,
         mediaType: manifest.mediaType,
         artifactType: manifest.artifactType,
         size: manifest.size,
@@ -57,7 +56,7 @@ export function referrerReads(db: Db) {
       const parameters = { name, subject: digestToBytes(subject), last: after, limit }
       const rows =
         artifactType === undefined ? all.all(parameters) : ofType.all({ ...parameters, artifactType })
-      return rows.map((row) => ({ ...row, digest: digestFromBytes(row.storedAs) }))
+      return rows.map((row) => ({ ...row, digest: digestFromBytes(row.digest) }))
     },
   }
 }

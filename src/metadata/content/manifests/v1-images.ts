@@ -1,25 +1,15 @@
 import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
-import { type Digest, digestFromBytes } from '../../../oci/digest.ts'
+import type { V1Manifest } from '../../../docker/v1-id.ts'
+import { digestFromBytes } from '../../../oci/digest.ts'
 import type { RepositoryName, Tag } from '../../../oci/reference.ts'
 import type { Db } from '../../database.ts'
 import { manifest, repository, tag } from '../../schema/schema.ts'
 import { number, statement, text } from '../../statement.ts'
 import { isTagAt } from '../tags/listed-tag.ts'
 
-/** The manifest behind Docker V1 images. `storedAs` is its digest in the database. */
-export interface V1ManifestRow {
-  id: number
-  repositoryId: number
-  storedAs: Buffer
-}
-
-export interface V1TagRow extends V1ManifestRow {
-  tag: Tag
-}
-
 /** Reads for Docker's V1 API, whose image ids name rows of manifests. */
 export function v1ImageReads(db: Db) {
-  const columns = { id: manifest.id, repositoryId: manifest.repositoryId, storedAs: manifest.digest }
+  const columns = { id: manifest.id, repositoryId: manifest.repositoryId, digest: manifest.digest }
   const tags = ({ name, now }: { name: Placeholder; now: Placeholder }, more: SQL) =>
     db
       .select({ ...columns, tag: tag.name })
@@ -53,18 +43,24 @@ export function v1ImageReads(db: Db) {
      * Returns at most `limit` tags after `last`, in byte order; `now` is milliseconds since 1970, because tags
      * expire.
      */
-    tags: (name: RepositoryName, last: string, limit: number, now: number): V1TagRow[] =>
-      page.all({ name, last, limit, now }).map((row) => ({ ...row, tag: row.tag as Tag })),
+    tags: (name: RepositoryName, last: string, limit: number, now: number): (V1Manifest & { tag: Tag })[] =>
+      page.all({ name, last, limit, now }).map((row) => ({ ...toManifest(row), tag: row.tag as Tag })),
 
-    findTag: (name: RepositoryName, wanted: Tag, now: number): V1ManifestRow | undefined =>
-      one.get({ name, tag: wanted, now }),
+    findTag(name: RepositoryName, wanted: Tag, now: number): V1Manifest | undefined {
+      const row = one.get({ name, tag: wanted, now })
+      return row && toManifest(row)
+    },
 
     /** Returns the manifest of a row, with the name of its repository. */
-    find(id: number): (V1ManifestRow & { repository: RepositoryName; digest: Digest }) | undefined {
+    find(id: number): (V1Manifest & { repository: RepositoryName }) | undefined {
       const row = byId.get({ id })
-      if (row === undefined) return undefined
-      const { name, ...found } = row
-      return { ...found, repository: name as RepositoryName, digest: digestFromBytes(row.storedAs) }
+      return row && { ...toManifest(row), repository: row.name as RepositoryName }
     },
   }
+}
+
+type StoredManifest = Omit<V1Manifest, 'digest'> & { digest: Buffer }
+
+function toManifest({ id, repositoryId, digest }: StoredManifest): V1Manifest {
+  return { id, repositoryId, digest: digestFromBytes(digest) }
 }

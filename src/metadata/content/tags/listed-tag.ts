@@ -66,6 +66,10 @@ type StoredTag = Omit<TagRow, 'name' | 'digest' | 'storedAs'> & {
 
 export function toTag(row: StoredTag): TagRow {
   const digest = digestFromBytes(row.digest)
-  const storedAs = row.storedAs.equals(row.digest) ? digest : digestFromBytes(row.storedAs)
-  return { ...row, name: row.name as Tag, digest, storedAs }
+  return { ...row, name: row.name as Tag, digest, storedAs: storedAsOf(row, digest) }
+}
+
+/** Returns the digest that bytes are stored under as text; `digest` is the text of the row's digest. */
+export function storedAsOf(row: Pick<StoredTag, 'digest' | 'storedAs'>, digest: Digest): Digest {
+  return row.storedAs.equals(row.digest) ? digest : digestFromBytes(row.storedAs)
 }
