@@ -1,6 +1,6 @@
 import type { OpenBlob } from '../domain/blob-body.ts'
 import type { Blobs } from '../domain/registry.ts'
-import type { Digest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { CachedBlobsOptions, FetchLimits } from './cached-blobs-options.ts'
@@ -279,6 +279,9 @@ export class CachedBlobs implements Blobs {
     const size = await this.sizes.join(`${repository}@${digest}`, () =>
       upstream.getBlobSize(repository, digest, firstByteMs),
     )
+    // Without room for it, nobody would compare the digest of an empty body.
+    if (size === 0 && digest !== digestOf(new Uint8Array(), algorithmOf(digest)))
+      throw new UpstreamError('wrong', `${upstream.name} says ${digest} has 0 bytes`)
     if (size !== undefined) return size
     const named = findNamedSize(this.options.metadata, repository, digest)
     if (named !== undefined) return named
