@@ -161,8 +161,10 @@ export class CachedManifests implements Manifests {
   async refresh(repository: RepositoryName, tag: Tag): Promise<Digest> {
     const upstream = this.options.upstreams.of(repository)
     if (upstream === undefined) throw registryError('NAME_UNKNOWN', `${repository} is not of an upstream`)
+    const key = `${repository}@${tag}`
+    this.flights.forget(key)
     try {
-      await this.flights.join(`${repository}@${tag}`, () => this.follow(upstream, repository, tag))
+      await this.flights.join(key, () => this.follow(upstream, repository, tag))
     } catch (error) {
       throw refusalOf(error, `${repository}:${tag}`, 'MANIFEST_UNKNOWN', 'cannot be checked:')
     }

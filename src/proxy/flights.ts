@@ -41,9 +41,10 @@ export class Flights {
     return await own
   }
 
-  /** Drops all cached 404s. */
-  forget(): void {
-    this.absent.clear()
+  /** Drops the cached 404 of a key, or all. */
+  forget(key?: string): void {
+    if (key === undefined) this.absent.clear()
+    else this.absent.delete(key)
   }
 
   /** @throws the cached 404, if there is one */

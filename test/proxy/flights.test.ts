@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test'
 import { Flights } from '../../src/proxy/flights.ts'
 import { UpstreamError } from '../../src/proxy/upstream/upstream-error.ts'
+import { startCache } from '../support/cache.ts'
 
 /** Joins a flight to which the upstream answers 404, and returns what its caller gets. */
 async function absent(flights: Flights, key: string, onRequest = () => {}): Promise<UpstreamError> {
@@ -33,4 +34,20 @@ test('upstreams: remembered 404s take bounded memory, and the oldest are forgott
   expect(asked).toHaveLength(3)
   await ask(keys[0] ?? '')
   expect(asked).toHaveLength(4)
+})
+
+test('cache: a refresh asks the upstream anew, also for a tag that it just did not have', async () => {
+  await using cache = await startCache()
+  const refresh = () =>
+    cache.server.fetch('/api/v1/cache/refresh', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ repository: 'up.example/library/app', tag: '1' }),
+    })
+  expect([(await cache.get('manifests/1')).status, (await refresh()).status]).toEqual([404, 404])
+  const { manifest } = cache.fake.putImage('library/app', '1')
+  expect((await cache.get('manifests/1')).status).toBe(404)
+  const refreshed = await refresh()
+  expect([refreshed.status, await refreshed.json()]).toEqual([200, { digest: manifest.digest }])
+  expect((await cache.get('manifests/1')).status).toBe(200)
 })
