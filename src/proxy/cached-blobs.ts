@@ -158,7 +158,10 @@ export class CachedBlobs implements Blobs {
       if (own !== undefined) return own
     }
     const needsWord =
-      named === undefined || fills.find(digest) !== undefined || this.lending.isLendable(digest, upstream)
+      named === undefined ||
+      fills.find(digest) !== undefined ||
+      this.lending.isLendable(digest, upstream) ||
+      room.needsConfirmation({ bytes: named, upload: fills.uploadOf({ digest, upstream }) })
     const size = needsWord ? await this.sizeAt(upstream, repository, digest) : named
     if (named !== undefined && size !== named) throw otherSize(upstream.name, digest, size, named)
     const order = { digest, size, upstream, repository }

@@ -20,6 +20,13 @@ const ROUNDS_MAX = 3
 /** How many rows one write of an eviction examines. */
 const ROWS_MAX = 200
 
+/**
+ * A manifest can state any size for a blob. Before this much is evicted, or this share of a small cache, the upstream must
+ * confirm it.
+ */
+const UNCONFIRMED_BYTES_MAX = 16 * 1024 * 1024
+const UNCONFIRMED_SHARE_MAX = 1 / 16
+
 /** How many bytes are freed at least for a push that found the disk full, so that it seldom happens twice. */
 const GIVE_WAY_BYTES = 16 * 1024 * 1024
 
@@ -88,6 +95,12 @@ export class Room {
     const mine = this.turn.then(async () => find() ?? ((await this.make(need)) ? begin() : undefined))
     this.turn = mine.catch(() => {})
     return mine
+  }
+
+  /** Reports whether so much would be evicted for a blob that its upstream must confirm its size first. */
+  needsConfirmation(need: Need): boolean {
+    const { short, cached, isPossible } = this.measure(need)
+    return isPossible && short > Math.min(UNCONFIRMED_BYTES_MAX, cached * UNCONFIRMED_SHARE_MAX)
   }
 
   /** Evicts what must go before this many bytes that are not a fill's are stored. They are stored in any case. */
@@ -201,7 +214,7 @@ export class Room {
   }
 
   /** Returns how many bytes are lacking, and whether evicting the whole cache would be enough. */
-  private measure({ bytes, upload }: Need): { short: number; isPossible: boolean } {
+  private measure({ bytes, upload }: Need): { short: number; cached: number; isPossible: boolean } {
     const { metadata, partials, bytesMax, diskNow, fills } = this.options
     // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
@@ -216,7 +229,7 @@ export class Room {
     const overCap = bytesMax === 0 ? 0 : cached + whole + bytes - bytesMax
     const overReserve = missing + bytes - have + this.reserveOf(totalBytes) - freeBytes
     const short = Math.max(overCap, overReserve)
-    return { short, isPossible: short <= cached }
+    return { short, cached, isPossible: short <= cached }
   }
 
   private async keepLimits(): Promise<void> {

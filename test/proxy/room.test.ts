@@ -207,3 +207,19 @@ test('cache: a blob that is linked while the room is measured counts', async () 
   await admit(600)
   expect(begun).toBe(1)
 })
+
+test('cache: a manifest that states a size evicts nothing until the upstream confirms it', async () => {
+  await using world = await startSmall()
+  const { cache, pull, fetched } = world
+  for (const tag of ['1', '2']) {
+    cache.fake.putImage('library/app', tag, [400_000])
+    await pull(tag)
+  }
+  const missing = randomBlob(900_000)
+  cache.fake.putManifest('library/app', 'hostile', imageManifest(EMPTY, [missing]))
+  expect((await cache.get('manifests/hostile')).status).toBe(200)
+  expect((await cache.get(`blobs/${missing.digest}`)).status).toBe(404)
+  const before = fetched()
+  for (const tag of ['1', '2']) await pull(tag)
+  expect(fetched()).toBe(before)
+})

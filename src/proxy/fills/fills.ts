@@ -59,7 +59,7 @@ export class Fills {
   }
 
   /** Returns the upload that a fill would use, which an earlier one may have left. */
-  uploadOf({ digest, upstream }: FillOrder): Upload {
+  uploadOf({ digest, upstream }: Pick<FillOrder, 'digest' | 'upstream'>): Upload {
     return this.options.store.of(digest, upstream.name)
   }
 
