@@ -1,4 +1,4 @@
-import { type ErrorCode, type RegistryError, registryError } from '../oci/error.ts'
+import { type ErrorCode, registryError } from '../oci/error.ts'
 import { UpstreamError } from './upstream/upstream-error.ts'
 
 /** After how many seconds a client should retry if the upstream does not say. */
@@ -40,12 +40,4 @@ export function refusalOf(
     default:
       return registryError('UNAVAILABLE', why, { ...options, status: 502 })
   }
-}
-
-/** Returns the error for pushes to repositories of an upstream. */
-export function pullOnly(upstream: string): RegistryError {
-  return registryError(
-    'UNSUPPORTED',
-    `repositories of ${upstream} are cached and cannot be pushed to: push to a name that does not begin with ${upstream}/`,
-  )
 }

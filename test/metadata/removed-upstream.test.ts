@@ -1,10 +1,11 @@
-import { expect, test } from 'bun:test'
+import { describe, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { imageManifest, type Named, randomBlob } from '../support/content.ts'
-import { AT, put, withMetadata } from '../support/writes.ts'
+import { failureOf } from '../support/failure.ts'
+import { AT, CALLER, link, put, withMetadata } from '../support/writes.ts'
 
 const namespace = 'docker.io'
 const repository = parseRepositoryName('docker.io/library/a')
@@ -38,5 +39,54 @@ test('a push to a repository whose upstream was removed makes it a local one', a
     await metadata.write('evict', { at: AT + 1, before: AT + 1, bytes: 1, limit: 100 })
     expect(manifests.findByDigest(repository, digest)).toBeUndefined()
     expect(quotas.usage(namespace)).toEqual({ bytes: left, repositories: 1, tags: 1 })
+  })
+})
+
+describe('in the transaction of a write', () => {
+  const [config, layer] = [10, 100].map(randomBlob) as [Named, Named]
+  const image = imageManifest(config, [layer])
+  const digest = parseDigest(image.digest)
+  const add = {
+    caller: CALLER,
+    at: AT,
+    name: namespace,
+    settings: '{}',
+    secret: null,
+    seen: undefined,
+    detail: {},
+  }
+
+  test('a push to a name that has become an upstream is refused', async () => {
+    await using folder = await temporaryFolder('added-upstream')
+    await withMetadata(folder.path, async (metadata) => {
+      await metadata.write('putUpstream', add)
+      for (const write of [
+        () => metadata.write(...link(repository, layer)),
+        () => metadata.write(...put(repository, image, ['1'])),
+      ])
+        expect(await failureOf(write())).toMatchObject({ status: 405 })
+      expect(metadata.repositories.find(repository)).toBeUndefined()
+      await metadata.write(...link('other/a', layer))
+      await metadata.write('removeUpstream', { caller: CALLER, at: AT, name: namespace })
+      await metadata.write(...link(repository, layer))
+    })
+  })
+
+  test('nothing is cached in a repository that has become local', async () => {
+    await using folder = await temporaryFolder('local-repository')
+    await withMetadata(folder.path, async (metadata) => {
+      await metadata.write(...link(repository, config))
+      const { annotations: _, ...manifest } = parseManifest(image.bytes, undefined)
+      const bytes = Uint8Array.from(image.bytes)
+      const fetched = { repository, digest, sha256: digest, tag: parseTag('1'), manifest, bytes, labels: [] }
+      await metadata.write('cacheManifest', { ...fetched, at: AT })
+      const other = parseRepositoryName('docker.io/library/b')
+      const blob = { digest: parseDigest(layer.digest), size: 100 }
+      await metadata.write('linkCached', { ...blob, repositories: [repository, other], at: AT })
+      const { cache, manifests, blobs } = metadata
+      expect(cache.localUnder(namespace)).toEqual([repository])
+      expect(manifests.findByDigest(repository, digest)).toBeUndefined()
+      expect([repository, other].map((name) => blobs.findSize(name, blob.digest))).toEqual([undefined, 100])
+    })
   })
 })

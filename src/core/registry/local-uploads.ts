@@ -9,6 +9,9 @@ import { uuidOf } from '../../storage/uploads/upload-ids.ts'
 import type { LocalOptions } from './local-options.ts'
 import type { SmallBlobs } from './small-blobs.ts'
 
+/** A quota is full (403), or the name has become that of an upstream (405). */
+const REFUSED = [403, 405]
+
 /** The uploads of this data folder. */
 export function localUploads(options: LocalOptions, small: SmallBlobs): Uploads {
   const { uploads, room, activity } = options
@@ -112,7 +115,7 @@ function blobPublisher(
     try {
       published = await locks.push(digest, work)
     } catch (error) {
-      if (error instanceof RegistryError && error.status === 403) await removeRefused(digest)
+      if (error instanceof RegistryError && REFUSED.includes(error.status)) await removeRefused(digest)
       throw error
     }
     // The client need not wait for this. The next start deletes what a crash leaves behind.

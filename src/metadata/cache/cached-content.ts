@@ -68,6 +68,7 @@ export function cacheWrites(db: Db, parts: Parts) {
     cacheManifest(call: CachedManifestPut): { stale: Stale | undefined } {
       const { at, repository, digest } = call
       const repositoryId = ensure.cached(repository, at)
+      if (repositoryId === undefined) return { stale: undefined }
       const put = {
         ...call,
         caller: SYSTEM,
@@ -90,7 +91,8 @@ export function cacheWrites(db: Db, parts: Parts) {
     /** Links a blob of an upstream into repositories. */
     linkCached(call: LinkedBlob & { at: number; repositories: RepositoryName[] }): void {
       for (const repository of call.repositories) {
-        link(ensure.cached(repository, call.at), call, call.at, true)
+        const repositoryId = ensure.cached(repository, call.at)
+        if (repositoryId !== undefined) link(repositoryId, call, call.at, true)
       }
     },
 

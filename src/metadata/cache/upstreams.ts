@@ -1,5 +1,5 @@
 import type { Write } from '../../domain/access/caller.ts'
-import { registryError } from '../../oci/error.ts'
+import { type RegistryError, registryError } from '../../oci/error.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
 import { deleteBy, pageBy, putInto, selectBy } from '../rows.ts'
@@ -72,6 +72,14 @@ export function upstreamWrites(
       recordAct({ action: 'upstream.delete', target: name }, caller, at)
     },
   }
+}
+
+/** Returns the error for pushes to repositories of an upstream. */
+export function pullOnly(upstream: string): RegistryError {
+  return registryError(
+    'UNSUPPORTED',
+    `repositories of ${upstream} are cached and cannot be pushed to: push to a name that does not begin with ${upstream}/`,
+  )
 }
 
 /** Says why a name cannot be an upstream's. */

@@ -1,8 +1,10 @@
 import { and, asc, eq, gte, isNull } from 'drizzle-orm'
 import type { RepositorySet } from '../../../domain/repository-set.ts'
 import type { RepositoryName } from '../../../oci/reference.ts'
+import { pullOnly } from '../../cache/upstreams.ts'
 import type { Db } from '../../database.ts'
-import { insertForId, updateBy } from '../../rows.ts'
+import { insertForId, selectBy, updateBy } from '../../rows.ts'
+import { upstream } from '../../schema/cache-schema.ts'
 import { repository } from '../../schema/schema.ts'
 import { number, statement, text } from '../../statement.ts'
 import type { VersionOfCall } from '../../versions.ts'
@@ -80,10 +82,16 @@ export function readByName<T extends { name: RepositoryName }>(
 
 /** Returns the id of a repository. The first push to a name creates it; a push does not restore a deleted one. */
 export interface EnsureRepository {
-  /** A push to a repository whose upstream was removed makes it a local one. Its cached content can still be evicted. */
+  /**
+   * A push to a repository whose upstream was removed makes it a local one. Its cached content can still be evicted.
+   * Throws UNSUPPORTED for a name that begins with an upstream's, which may have been added since the push began.
+   */
   local(name: RepositoryName, at: number): number
-  /** The name begins with the upstream's. */
-  cached(name: RepositoryName, at: number): number
+  /**
+   * The name begins with the upstream's. Returns undefined for a local repository, into which nothing is cached: its
+   * upstream was removed since the fetch began.
+   */
+  cached(name: RepositoryName, at: number): number | undefined
 }
 
 interface EnsuringParts extends Pick<RepositoryReads, 'findOwner'> {
@@ -94,18 +102,31 @@ interface EnsuringParts extends Pick<RepositoryReads, 'findOwner'> {
 
 export function ensureRepository(db: Db, { findOwner, version, count }: EnsuringParts): EnsureRepository {
   const insert = insertForId(db, repository)
+  // Configured upstreams are not in the table. They change only with a restart.
+  const upstreams = selectBy(db, upstream, 'name')
   const own = updateBy(db, repository, ['upstream'], 'id')
-  const ensure = (name: RepositoryName, at: number, upstream: string | null): number => {
-    const found = findOwner(name)
-    if (found === undefined) return insert.get({ name, createdAt: at, upstream, version: version() }).id
-    if (found.upstream !== upstream) {
-      own.run({ id: found.id, upstream })
-      if (upstream === null) count(found.id)
-    }
-    return found.id
-  }
+  const create = (name: RepositoryName, at: number, owner: string | null) =>
+    insert.get({ name, createdAt: at, upstream: owner, version: version() }).id
   return {
-    local: (name, at) => ensure(name, at, null),
-    cached: (name, at) => ensure(name, at, name.slice(0, name.indexOf('/'))),
+    local(name, at) {
+      const found = findOwner(name)
+      if (found?.upstream === null) return found.id
+      const first = firstOf(name)
+      if (upstreams.get({ name: first })) throw pullOnly(first)
+      if (found === undefined) return create(name, at, null)
+      own.run({ id: found.id, upstream: null })
+      count(found.id)
+      return found.id
+    },
+    cached(name, at) {
+      const found = findOwner(name)
+      if (found === undefined) return create(name, at, firstOf(name))
+      return found.upstream === null ? undefined : found.id
+    },
   }
+}
+
+/** Returns the first component, which is the upstream's name in that of a cached repository. */
+function firstOf(name: RepositoryName): string {
+  return name.split('/', 1)[0] ?? ''
 }
