@@ -63,24 +63,25 @@ interface Dispatching extends V2Options {
 function answer(options: Dispatching, matched: Matched<V2Path, Route>): Response | Promise<Response> {
   const { request, path } = matched
   if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
-  const repository = resolve(options, request, path)
+  const query = queryOf(request.url)
+  const asked = { query, repository: resolve(options, request, path, query) }
   const identity = options.authenticate(request)
   return identity instanceof Promise
-    ? identity.then((one) => handle(options, matched, repository, one))
-    : handle(options, matched, repository, identity)
+    ? identity.then((one) => handle(options, matched, asked, one))
+    : handle(options, matched, asked, identity)
 }
 
 function handle(
   options: Dispatching,
   { request, path, row, requestId, noted }: Matched<V2Path, Route>,
-  repository: RepositoryName | undefined,
+  { repository, query }: Pick<Asked, 'repository' | 'query'>,
   identity: Identity,
 ): Response | Promise<Response> {
   if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
   noted.account = identity.account
-  const exchange = exchangeOf(options, request, { path, repository, identity, requestId, noted })
+  const exchange = exchangeOf(options, request, { path, repository, query, identity, requestId, noted })
   authorise(options, exchange, row)
-  const ns = repository === undefined ? null : exchange.query.get('ns')
+  const ns = repository === undefined ? null : query.get('ns')
   return ns === null ? row.handle(exchange) : withNamespace(row.handle(exchange), ns)
 }
 
@@ -97,8 +98,9 @@ function challenge(
   path: V2Path | undefined,
   route: Route | undefined,
 ): string {
-  const repository = path && resolve(options, request, path)
-  const scope = scopeOf(route?.access, repository, queryOf(request.url))
+  const query = queryOf(request.url)
+  const repository = path && resolve(options, request, path, query)
+  const scope = scopeOf(route?.access, repository, query)
   const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.tokens.service}"`
   return scope === '' ? realm : `${realm},scope="${scope}"`
 }
@@ -106,6 +108,7 @@ function challenge(
 interface Asked {
   path: V2Path
   repository: RepositoryName | undefined
+  query: URLSearchParams
   identity: Identity
   requestId: string
   noted: Noted
@@ -114,7 +117,7 @@ interface Asked {
 function exchangeOf(
   options: Dispatching,
   request: Request,
-  { path, repository, identity, requestId, noted }: Asked,
+  { path, repository, query, identity, requestId, noted }: Asked,
 ): Exchange {
   const addressOf = () => {
     noted.address ??= options.addressOf(request)
@@ -127,7 +130,7 @@ function exchangeOf(
     pulls: options.content.pulls,
     // Handlers of paths without a name do not read the repository.
     repository: repository ?? ('' as RepositoryName),
-    query: queryOf(request.url),
+    query,
     identity,
     caller: () => ({
       account: identity.account,
@@ -147,19 +150,19 @@ function exchangeOf(
 }
 
 /** Returns the full name of the path's repository; undefined for a path without one. */
-function resolve(options: V2Options, request: Request, path: V2Path): RepositoryName | undefined {
+function resolve(
+  options: V2Options,
+  request: Request,
+  path: V2Path,
+  query: URLSearchParams,
+): RepositoryName | undefined {
   if (!('name' in path)) return undefined
   const origin: Origin = {
     mirrorOf: options.mirrorOf,
     isOwnHost: (host) =>
       host === request.headers.get('host') || host === new URL(options.originOf(request)).host,
   }
-  return repositoryOf(
-    options.content.upstreams,
-    origin,
-    path.name,
-    queryOf(request.url).get('ns') ?? undefined,
-  )
+  return repositoryOf(options.content.upstreams, origin, path.name, query.get('ns') ?? undefined)
 }
 
 function unknownRepository(request: Request, name: RepositoryName) {
