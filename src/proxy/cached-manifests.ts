@@ -214,7 +214,8 @@ export class CachedManifests implements Manifests {
     const time = { deadlineMs: firstByteMs, clientWaitMs: deadlineMs }
     const digest = await upstream.checkTag(repository, { tag }, time)
     if (digest !== undefined && digest === metadata.cache.findTag(repository, tag)?.digest) {
-      await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] })
+      // On a full disk, it is noted in memory only.
+      await metadata.write('noteChecks', { checks: [{ repository, tag, at: now() }] }).catch(unlessFull)
       return
     }
     // By digest, because the tag may have moved since.

@@ -97,6 +97,26 @@ describe('full disk: a manifest', () => {
   })
 })
 
+test('full disk: a cached tag that its upstream confirms is served without a warning', async () => {
+  const { options, results } = openFull(0)
+  const { settings, checkTag } = options.upstreams.of()
+  const manifests = new CachedManifests({
+    ...options,
+    upstreams: { of: () => ({ name: 'up.example', settings, checkTag, isUpFor: () => true }) },
+    local: { get: async () => ({ digest: DIGEST, bytes, mediaType: OCI_MANIFEST }) },
+    metadata: {
+      ...options.metadata,
+      cache: { findTag: () => ({ digest: DIGEST, checkedAt: 0 }) },
+    },
+    freshMs: 1,
+    staleMs: 1,
+    deadlineMs: 10_000,
+    onStale: () => {},
+  } as unknown as CachedManifestsOptions)
+  expect(await manifests.get(REPOSITORY, { tag: parseTag('1') })).not.toHaveProperty('warning')
+  expect(results).toEqual(['hit'])
+})
+
 describe('full disk: a blob', () => {
   /** Opens a blob whose download rejects with the error of a full disk. */
   const openBlob = async (size: number, when: 'ended' | 'begun' | 'reach') => {
