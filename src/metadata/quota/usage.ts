@@ -29,13 +29,14 @@ export function usageReader(db: Db, total: ReadTotal): ReadUsage {
 }
 
 interface CountingParts {
+  counts: CountStatements
   total: ReadTotal
   write: WriteTotal
   setQuotas: (quotas: readonly Quota[]) => void
 }
 
 /** Starts and stops counting what namespaces hold, so that without a quota it costs pushes nothing. */
-export function countingWrites(db: Db, { total, write, setQuotas }: CountingParts) {
+export function countingWrites(db: Db, { counts, total, write, setQuotas }: CountingParts) {
   const local = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
       .select({ id: repository.id })
@@ -44,7 +45,6 @@ export function countingWrites(db: Db, { total, write, setQuotas }: CountingPart
       .orderBy(asc(repository.id))
       .limit(limit),
   )
-  const counts = countStatements(db)
   return {
     /** Applies the quotas from now on. Ends when what the namespaces hold has been counted. */
     *applyQuotas({ quotas }: { quotas: Quota[] }): Parts<void> {
@@ -72,14 +72,15 @@ export function countingWrites(db: Db, { total, write, setQuotas }: CountingPart
 }
 
 /** Returns a function that counts a repository which has become a local one, unless the counting has yet to reach it. */
-export function repositoryCounter(db: Db, total: ReadTotal): (id: number) => void {
-  const counts = countStatements(db)
+export function repositoryCounter(counts: CountStatements, total: ReadTotal): (id: number) => void {
   return (id) => {
     if (id <= total('quota.counted')) for (const count of counts.add) count.run({ id })
   }
 }
 
-function countStatements(db: Db) {
+type CountStatements = ReturnType<typeof countStatements>
+
+export function countStatements(db: Db) {
   const named = (id: unknown) =>
     sql`(select substr(name, 1, instr(name || '/', '/') - 1) from repository where id = ${id})`
   const run = (build: (id: unknown) => ReturnType<typeof sql>) =>

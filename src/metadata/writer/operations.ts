@@ -40,7 +40,7 @@ import { purgeWrites } from '../garbage/purge.ts'
 import { reachability } from '../garbage/reachability.ts'
 import { renewalWrites } from '../garbage/renewals.ts'
 import { quotaEvents, quotaLimits, quotaWrites } from '../quota/quotas.ts'
-import { countingWrites, repositoryCounter, usageReader } from '../quota/usage.ts'
+import { countingWrites, countStatements, repositoryCounter, usageReader } from '../quota/usage.ts'
 import { dueRows, planWrites } from '../retention/plan.ts'
 import { policyWrites } from '../retention/policies.ts'
 import { retentionWrites } from '../retention/retention.ts'
@@ -105,10 +105,10 @@ function accountOperations(db: Db, version: VersionOfCall) {
 
 function contentOperations(db: Db, version: VersionOfCall) {
   const recordEvent = outboxWrites(db)
-  const repositories = repositoryReads(db)
-  const { find, findOwner } = repositories
+  const { find, findOwner } = repositoryReads(db)
   const total = totals(db)
-  const ensure = ensureRepository(db, { findOwner, version, count: repositoryCounter(db, total) })
+  const counts = countStatements(db)
+  const ensure = ensureRepository(db, { findOwner, version, count: repositoryCounter(counts, total) })
   const repositoriesByName = repositoryRows(db, version)
   const findManifest = manifestFinder(db)
   const rows = manifestRows(db, { find: findManifest, version })
@@ -168,7 +168,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
       limits,
     ),
     ...quotaEvents(recordEvent),
-    ...countingWrites(db, { total, write, setQuotas: limits.set }),
+    ...countingWrites(db, { counts, total, write, setQuotas: limits.set }),
     ...planWrites(db, { find, due, total, write }),
     ...retentionWrites(db, { recordEvent, immutable, due, total, tags: namedTags, version }),
   }
