@@ -1,6 +1,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { commit, version } from '../config/version.ts'
 import type { StorageTotals } from '../core/content/storage.ts'
+import type { QuotaState } from '../core/quota/quotas.ts'
 import { BUCKET_SECONDS, type Metrics } from '../telemetry/metrics.ts'
 import { processNumbers } from '../telemetry/process-numbers.ts'
 import type { ApiServices } from './admin/services.ts'
@@ -42,22 +43,25 @@ export async function openExposition(sources: ExpositionSources): Promise<() => 
       },
     })
   describeRequests(sources, counter)
-  let stored = await sources.content.storage.totals()
-  let damaged = await sources.content.damage.count()
-  describeContent(() => stored, gauge)
-  gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, damaged]])
+  const read = async ({ storage, damage, quotas }: ExpositionSources['content']) => ({
+    stored: await storage.totals(),
+    damaged: await damage.count(),
+    quotas: await quotas.list(),
+  })
+  let now = await read(sources.content)
+  describeContent(() => now.stored, gauge)
+  gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, now.damaged]])
   gauge('cay_database_faults', 'Faults that the last check of the database found.', [], () => [
     [{}, sources.content.scrub.databaseFaults],
   ])
   describeReserve(sources, counter, gauge)
   describeJobs(sources, counter, gauge)
   describeRetention(sources, counter)
-  describeQuotas(sources, gauge)
+  describeQuotas(() => now.quotas, gauge)
   describeCache(sources, counter, gauge)
   describeProcess(counter, gauge)
   return async () => {
-    stored = await sources.content.storage.totals()
-    damaged = await sources.content.damage.count()
+    now = await read(sources.content)
     return (await registry.metrics()) + durations(sources.metrics)
   }
 }
@@ -139,13 +143,13 @@ function describeRetention({ content }: ExpositionSources, counter: Describe): v
   )
 }
 
-function describeQuotas({ content: { quotas } }: ExpositionSources, gauge: Describe): void {
+function describeQuotas(quotas: () => QuotaState[], gauge: Describe): void {
   gauge(
     'cay_quota_bytes',
     'Bytes that quotas allow, and that are used.',
     ['namespace', 'kind'],
     function* () {
-      for (const { namespace, bytesMax, usage } of quotas.list()) {
+      for (const { namespace, bytesMax, usage } of quotas()) {
         if (bytesMax === undefined || usage === undefined) continue
         yield [{ namespace, kind: 'limit' }, bytesMax]
         yield [{ namespace, kind: 'used' }, usage.bytes]
@@ -153,7 +157,7 @@ function describeQuotas({ content: { quotas } }: ExpositionSources, gauge: Descr
     },
   )
   gauge('cay_quota_percent', 'The largest share of a limit that is used.', ['namespace'], function* () {
-    for (const { namespace, percent } of quotas.list()) {
+    for (const { namespace, percent } of quotas()) {
       if (percent !== undefined) yield [{ namespace }, percent]
     }
   })

@@ -5,6 +5,7 @@ import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { StorageCursor } from '../../src/metadata/content/storage.ts'
 import type { Metadata } from '../../src/metadata/metadata.ts'
 import { type Named, named } from '../support/content.ts'
+import { turnsDuring } from '../support/turns.ts'
 import { link, open } from '../support/writes.ts'
 
 type Sum = [repository: string, blobs: number, bytes: number, own: number]
@@ -90,5 +91,21 @@ test('storage: repositories are listed by name or largest first, in pages', asyn
   expect((await metadata.storage.list({ by: 'name', name: 'b' }, 2)).map(({ name }): string => name)).toEqual(
     ['c', 'd'],
   )
+  await metadata.close()
+})
+
+test('quotas: the largest of many namespaces are found without blocking other work', async () => {
+  await using folder = await temporaryFolder('storage')
+  const metadata = await open(folder.path)
+  using db = new Database(join(folder.path, 'cay.db'))
+  db.run(`insert into namespace_usage (namespace, blob_bytes, manifest_bytes)
+    with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000)
+    select 'n' || i, i * 7 % 20000, i % 2 from n union all select '**', 0, 100000`)
+  let largest: string[] = []
+  const turns = await turnsDuring(async () => {
+    largest = await metadata.quotas.largest(3)
+  })
+  expect(largest).toEqual(['n2857', 'n5714', 'n8571'])
+  expect(turns).toBeGreaterThan(2)
   await metadata.close()
 })

@@ -70,12 +70,13 @@ export class Quotas {
   }
 
   /** Lists the quotas with their usage, then the largest namespaces that have only the default quota. */
-  list(): QuotaState[] {
+  async list(): Promise<QuotaState[]> {
     const own = this.quotas.map((quota) => this.stateOf(quota, false))
     const each = this.quotas.find(({ namespace }) => namespace === EACH_NAMESPACE)
     if (each === undefined) return own
     const names = new Set(this.quotas.map(({ namespace }) => namespace))
-    const others = this.options.metadata.quotas.largest(LARGEST_MAX).filter((name) => !names.has(name))
+    const largest = await this.options.metadata.quotas.largest(LARGEST_MAX)
+    const others = largest.filter((name) => !names.has(name))
     return [...own, ...others.map((namespace) => this.stateOf({ ...each, namespace }, true))]
   }
 
@@ -106,7 +107,7 @@ export class Quotas {
   /** Warns once, in the log and as an event, when the usage of a quota passes 80 or 95 percent. */
   async warn(): Promise<void> {
     const { log, metadata, now } = this.options
-    for (const { namespace, percent = 0, usage } of this.list()) {
+    for (const { namespace, percent = 0, usage } of await this.list()) {
       const [level, type] = WARNINGS.find(([one]) => percent >= one) ?? [0, undefined]
       if (type !== undefined && level > (this.warned.get(namespace) ?? 0)) {
         log.warn({ namespace, percent, ...usage }, `a quota is more than ${level} % full`)

@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { RepositoryName } from '../../oci/reference.ts'
-import { turn } from '../../turn.ts'
 import type { Db } from '../database.ts'
+import { firstRows } from '../first-rows.ts'
 import { repository } from '../schema/schema.ts'
 import { number, statement, text } from '../statement.ts'
 import type { ReadTotal } from './totals.ts'
@@ -69,7 +69,7 @@ export function storageReads(db: Db, total: ReadTotal) {
       const rows =
         cursor.by === 'name'
           ? byName.all({ last: cursor.name, limit })
-          : byIds.all({ ids: JSON.stringify(await largest(cursor, limit)) })
+          : byIds.all({ ids: await largest(cursor, limit) })
       return rows.map((row) => ({ ...row, name: row.name as RepositoryName }))
     },
 
@@ -81,11 +81,9 @@ export function storageReads(db: Db, total: ReadTotal) {
   }
 }
 
-/** How many rows are examined in one turn of some milliseconds. */
-const ROWS_A_TURN = 1000
-
-/** Finds the ids of the largest repositories. No index has them in this order, because each push would have to update it. */
+/** Finds the ids of the largest repositories, as a JSON array. */
 function largestRepositories(db: Db) {
+  type Row = { id: number; bytes: number }
   const some = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
       .select({ id: repository.id, bytes: repository.blobBytes })
@@ -94,17 +92,8 @@ function largestRepositories(db: Db) {
       .orderBy(asc(repository.id))
       .limit(limit),
   )
-  return async ({ bytes, id }: { bytes: number; id: number }, limit: number): Promise<number[]> => {
-    let found: { id: number; bytes: number }[] = []
-    for (let after = 0; ; await turn()) {
-      const rows = some.all({ after, limit: ROWS_A_TURN })
-      const isAfter = (row: { id: number; bytes: number }) =>
-        row.bytes < bytes || (row.bytes === bytes && row.id > id)
-      found.push(...rows.filter(isAfter))
-      found = found.sort((a, b) => b.bytes - a.bytes || a.id - b.id).slice(0, limit)
-      const last = rows.at(-1)
-      if (last === undefined || rows.length < ROWS_A_TURN) return found.map((row) => row.id)
-      after = last.id
-    }
-  }
+  const read = (last: Row | undefined, limit: number) => some.all({ after: last?.id ?? 0, limit })
+  const compare = (a: Row, b: Row) => b.bytes - a.bytes || a.id - b.id
+  return async (after: Row, limit: number): Promise<string> =>
+    JSON.stringify((await firstRows(read, compare, limit, after)).map(({ id }) => id))
 }

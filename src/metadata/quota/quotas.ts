@@ -14,10 +14,11 @@ import type { RepositoryName } from '../../oci/reference.ts'
 import type { RecordAct } from '../accounts/audit.ts'
 import type { Db } from '../database.ts'
 import type { RecordEvent } from '../events.ts'
+import { firstRows } from '../first-rows.ts'
 import { deleteBy, pageBy, putInto, selectBy } from '../rows.ts'
 import { quota } from '../schema/quota-schema.ts'
 import type { Parts } from '../stale.ts'
-import { number, statement } from '../statement.ts'
+import { number, statement, text } from '../statement.ts'
 import { checkVersion, type VersionOfCall } from '../versions.ts'
 import type { ReadUsage } from './usage.ts'
 
@@ -82,17 +83,28 @@ type QuotaEvent = Extract<EventType, `quota.${string}`>
 /** Reads of the quotas that were set with the API. */
 export function quotaReads(db: Db) {
   const all = pageBy(db, quota, ['namespace', 'asc'])
-  const namespaces = statement(
+  interface Usage {
+    namespace: string
+    bytes: number
+  }
+  const usages = statement(
     db,
-    { limit: number },
-    ({ limit }) => sql<{
-      namespace: string
-    }>`select namespace from namespace_usage where namespace <> ${WHOLE_SERVER}
-      order by blob_bytes + manifest_bytes desc limit ${limit}`,
+    { last: text, limit: number },
+    ({
+      last,
+      limit,
+    }) => sql<Usage>`select namespace, blob_bytes + manifest_bytes as bytes from namespace_usage
+      where namespace > ${last} order by namespace limit ${limit}`,
   )
+  // The row of the whole server comes before all others.
+  const read = (last: Usage | undefined, limit: number) =>
+    usages.all({ last: last?.namespace ?? WHOLE_SERVER, limit })
   return {
     /** Returns at most `limit` namespaces, the largest first. */
-    largest: (limit: number): string[] => namespaces.all({ limit }).map(({ namespace }) => namespace),
+    async largest(limit: number): Promise<string[]> {
+      const rows = await firstRows(read, (a, b) => b.bytes - a.bytes, limit)
+      return rows.map(({ namespace }) => namespace)
+    },
 
     list: (): QuotaRow[] => all.all({ last: '', limit: QUOTAS_MAX }),
   }

@@ -62,7 +62,7 @@ export function quotas(context: AdminContext) {
   const { quotas } = context.content
   const show = (namespace: string) => toQuota(quotas.get(namespace))
   return controller(context, 'quotas', '/quotas')
-    .get('', () => ({ items: quotas.list().map(toQuota) }), OPERATIONS.list)
+    .get('', async () => ({ items: (await quotas.list()).map(toQuota) }), OPERATIONS.list)
     .get('/:namespace', ({ params: { namespace } }) => show(namespace), {
       params,
       ...OPERATIONS.get,
