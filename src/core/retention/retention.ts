@@ -1,6 +1,7 @@
 import type { Logger } from 'pino'
 import type { SettingSources } from '../../config/config.ts'
 import type { Config } from '../../config/config-schema.ts'
+import { RetentionSchema } from '../../config/retention-schema.ts'
 import { type Caller, SYSTEM } from '../../domain/access/caller.ts'
 import { compilePolicies, type RetentionPolicy } from '../../domain/retention/retention-policy.ts'
 import type { NamedRow } from '../../metadata/content/repositories/repositories.ts'
@@ -205,23 +206,14 @@ function parseTestCursor(text: string | undefined) {
   throw invalidCursor()
 }
 
+const SETTINGS = Object.keys(RetentionSchema.properties) as (keyof RetentionPolicy)[]
+
 /** Returns only the settings. */
 function plainPolicies(policies: readonly RetentionPolicy[]): RetentionPolicy[] {
-  return policies.map(({ name, repositories, tags, newest, order, pushedDays, pulledDays, ...rest }) => {
-    const { keep, untaggedDays, includeImmutable } = rest
-    return {
-      name,
-      repositories,
-      tags,
-      newest,
-      order,
-      pushedDays,
-      pulledDays,
-      keep,
-      untaggedDays,
-      includeImmutable,
-    }
-  })
+  return policies.map(
+    (policy) =>
+      Object.fromEntries(SETTINGS.map((name) => [name, policy[name]])) as unknown as RetentionPolicy,
+  )
 }
 
 /** Returns a fingerprint of the policies; 0 if there are none. */
