@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -135,8 +136,12 @@ async function killRestores(cay: string, data: string, rounds: number): Promise<
   const [target, restored] = [join(mount, 'target'), join(mount, 'restored')]
   await runCommand([cay, 'backup', target, '--data', data])
   for (let round = 0; round < rounds; round++) {
-    const { code } = await killed([cay, 'restore', target, '--data', restored])
-    if (code === 0) await rm(restored, { recursive: true })
+    await killed([cay, 'restore', target, '--data', restored])
+    // The kill can come after its last step.
+    const isComplete = existsSync(join(restored, 'cay.db')) && !existsSync(join(restored, 'restoring'))
+    if (!isComplete) continue
+    await runCommand([cay, 'fsck', '--data', restored])
+    await rm(restored, { recursive: true })
   }
   await runCommand([cay, 'restore', target, '--data', restored])
   await runCommand([cay, 'fsck', '--data', restored])
