@@ -4,7 +4,7 @@ import type { Manifests, StoredManifest } from '../domain/registry.ts'
 import { pullOnly } from '../metadata/cache/upstreams.ts'
 import type { Metadata } from '../metadata/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
-import { diskFull, RegistryError, registryError } from '../oci/error.ts'
+import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { Flights } from './flights.ts'
@@ -34,7 +34,7 @@ export interface CachedManifestsOptions {
   metadata: Metadata
   upstreams: UpstreamSet
   lastUse: LastUse
-  room: Pick<Room, 'prepare' | 'evict' | 'removeBytes'>
+  room: Pick<Room, 'store' | 'evict' | 'removeBytes'>
   now: () => number
   monotonic: () => number
   manifestBytesMax: number
@@ -185,7 +185,7 @@ export class CachedManifests implements Manifests {
     return (await this.fetch(upstream, repository, reference)) ?? (await local.get(...args))
   }
 
-  /** Fetches a manifest. Concurrent callers share one request. Returns the manifest only if the disk is full. */
+  /** Fetches a manifest. Concurrent callers share one request. Returns the manifest only if it cannot be stored. */
   private async fetch(
     upstream: Upstream,
     repository: RepositoryName,
@@ -226,10 +226,10 @@ export class CachedManifests implements Manifests {
       tag,
       time,
     )
-    if (passed !== undefined) throw diskFull(undefined)
+    if (passed !== undefined) throw noSpace()
   }
 
-  /** Fetches and stores a manifest. If the disk is full, even after an eviction, returns it without storing it. */
+  /** Fetches and stores a manifest. If there is no space for it, even after an eviction, returns it without storing it. */
   private async fetchOne(
     upstream: Upstream,
     repository: RepositoryName,
@@ -251,10 +251,8 @@ export class CachedManifests implements Manifests {
     const { bytes } = fetched
     const labels = await this.options.labels.of(repository, parsed, bytes)
     const put = { repository, digest: expected, sha256, tag, manifest, bytes, labels }
-    const stored = await evictingOnce(room, async () => {
-      await room.prepare(bytes.length)
-      return await metadata.write('cacheManifest', { ...put, at: now() })
-    }).catch(unlessFull)
+    const write = () => metadata.write('cacheManifest', { ...put, at: now() })
+    const stored = await evictingOnce(room, () => room.store(bytes.length, write)).catch(unlessFull)
     if (stored !== undefined) return undefined
     return { digest: expected, mediaType: manifest.mediaType, bytes }
   }
@@ -288,4 +286,9 @@ async function orBlame<T>(upstream: Upstream, reading: Promise<T>): Promise<T> {
       `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`,
     )
   }
+}
+
+function noSpace(): RegistryError {
+  const message = 'there is no space for the manifest: raise cache.bytes-max, or free some space on the disk'
+  return registryError('INTERNAL', message, { status: 507 })
 }

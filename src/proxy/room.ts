@@ -27,6 +27,9 @@ const ROWS_MAX = 200
 const UNCONFIRMED_BYTES_MAX = 16 * 1024 * 1024
 const UNCONFIRMED_SHARE_MAX = 1 / 16
 
+/** The share of the cache's maximum size that blobs leave free for manifests. */
+const MANIFEST_SHARE = 1 / 64
+
 /** How many bytes are freed at least for a push that found the disk full, so that it seldom happens twice. */
 const GIVE_WAY_BYTES = 16 * 1024 * 1024
 
@@ -61,8 +64,19 @@ export interface RoomOptions {
 /** What is about to be stored. */
 interface Need {
   bytes: number
+  isManifest?: boolean
   /** The upload of the fill, which may have some of these bytes. */
   upload?: Upload
+}
+
+interface Measured {
+  /** The bytes that are lacking. */
+  short: number
+  /** The bytes by which the maximum size of the cache would be exceeded. */
+  overCap: number
+  cached: number
+  /** Whether evicting everything would be enough. */
+  isPossible: boolean
 }
 
 interface EvictOptions {
@@ -76,6 +90,8 @@ interface EvictOptions {
 export class Room {
   private readonly options: RoomOptions
   private turn: Promise<unknown> = Promise.resolve()
+  /** The bytes of manifests that are being written. */
+  private storing = 0
   private received = 0
   private keeping: Promise<void> | undefined
   /** What pushes wait for. */
@@ -103,11 +119,19 @@ export class Room {
     return isPossible && short > Math.min(UNCONFIRMED_BYTES_MAX, cached * UNCONFIRMED_SHARE_MAX)
   }
 
-  /** Evicts what must go before this many bytes that are not a fill's are stored. They are stored in any case. */
-  async prepare(bytes: number): Promise<void> {
-    const mine = this.turn.then(() => this.make({ bytes }))
-    this.turn = mine.catch(() => {})
-    await mine
+  /**
+   * Stores a manifest of this many bytes with `write`, after evicting what must go. Returns undefined, without storing it,
+   * if it would exceed the maximum size of the cache. The reserve of free space does not prevent it.
+   */
+  async store<T>(bytes: number, write: () => Promise<T>): Promise<T | undefined> {
+    const admitting = this.turn.then(() => this.admitManifest(bytes))
+    this.turn = admitting.catch(() => {})
+    if (!(await admitting)) return undefined
+    try {
+      return await write()
+    } finally {
+      this.storing -= bytes
+    }
   }
 
   /**
@@ -203,6 +227,14 @@ export class Room {
     await Promise.all(evicted.map(({ digest }) => remove(digest)))
   }
 
+  /** Returns whether a manifest may be stored. Its bytes then count until it is. */
+  private async admitManifest(bytes: number): Promise<boolean> {
+    const need = { bytes, isManifest: true }
+    if (!(await this.make(need)) && this.measure(need).overCap > 0) return false
+    this.storing += bytes
+    return true
+  }
+
   private async make(need: Need): Promise<boolean> {
     await this.options.partials.load()
     for (let round = 0; ; round++) {
@@ -213,8 +245,7 @@ export class Room {
     }
   }
 
-  /** Returns how many bytes are lacking, and whether evicting the whole cache would be enough. */
-  private measure({ bytes, upload }: Need): { short: number; cached: number; isPossible: boolean } {
+  private measure({ bytes, isManifest = false, upload }: Need): Measured {
     const { metadata, partials, bytesMax, diskNow, fills } = this.options
     // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
@@ -226,10 +257,11 @@ export class Room {
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
     const { totalBytes, freeBytes } = diskNow()
-    const overCap = bytesMax === 0 ? 0 : cached + whole + bytes - bytesMax
-    const overReserve = missing + bytes - have + this.reserveOf(totalBytes) - freeBytes
+    const allowed = isManifest ? bytesMax : bytesMax * (1 - MANIFEST_SHARE)
+    const overCap = bytesMax === 0 ? 0 : cached + whole + this.storing + bytes - allowed
+    const overReserve = missing + this.storing + bytes - have + this.reserveOf(totalBytes) - freeBytes
     const short = Math.max(overCap, overReserve)
-    return { short, cached, isPossible: short <= cached }
+    return { short, overCap, cached, isPossible: short <= cached }
   }
 
   private async keepLimits(): Promise<void> {

@@ -43,7 +43,7 @@ function openEvicting() {
     upstreams: { of: () => upstream },
     labels: { of: async () => [] },
     lastUse: { note: () => {} },
-    room: { prepare: async () => {} },
+    room: { store: (_: number, write: () => Promise<unknown>) => write() },
     now: () => 1_000_000,
     monotonic: () => 1_000_000,
     freshMs: 1,

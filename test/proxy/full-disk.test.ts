@@ -49,7 +49,7 @@ function openFull(evicted: number) {
       },
     },
     room: {
-      prepare: async () => {},
+      store: (_: number, write: () => Promise<unknown>) => write(),
       async evict() {
         isFull = evicted === 0
         return evicted

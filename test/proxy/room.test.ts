@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
 import { rename, symlink } from 'node:fs/promises'
-import { Room } from '../../src/proxy/room.ts'
 import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { pushImage } from '../support/push.ts'
@@ -165,47 +164,6 @@ test('cache: manifests count, and the oldest are evicted before another one is s
   expect(await shown()).toMatchObject({ manifestCount: 3, manifestBytes, bytes: manifestBytes + 30 })
   for (const tag of ['1', '3', '4']) await cache.get(`manifests/${tag}`)
   expect(cache.fake.requests(/^GET .*manifests/).length).toBe(4)
-})
-
-test('cache: a blob that is linked while the room is measured counts', async () => {
-  let cachedBytes = 0
-  const metadata = {
-    cache: { totals: () => ({ bytes: cachedBytes }) },
-    blobs: {
-      isStored() {
-        cachedBytes = 400
-        return true
-      },
-    },
-    write: async () => ({ blobs: [], more: false }),
-  }
-  const room = new Room({
-    metadata: metadata as never,
-    blobs: { delete: async () => {} },
-    partials: { load: async () => {}, bytes: () => 0, drop: async () => 0 } as never,
-    locks: {} as never,
-    lastUse: { flush: async () => {} } as never,
-    log: {} as never,
-    now: Date.now,
-    bytesMax: 1000,
-    freeBytesMin: 0,
-    diskNow: () => ({ totalBytes: 1e9, freeBytes: 1e9 }),
-    fills: () => [{ order: { size: 400 }, received: 400 } as never],
-    onEvicted: () => {},
-  })
-  let begun = 0
-  const admit = (size: number) => {
-    cachedBytes = 0
-    const begin = () => {
-      begun++
-      return undefined
-    }
-    return room.admit(() => undefined, { bytes: size }, begin)
-  }
-  await admit(700)
-  expect(begun).toBe(0)
-  await admit(600)
-  expect(begun).toBe(1)
 })
 
 test('cache: a manifest that states a size evicts nothing until the upstream confirms it', async () => {
