@@ -24,11 +24,9 @@ export async function run(args: string[]): Promise<void> {
 async function check(): Promise<void> {
   await using temporary = await temporaryFolder('migrations')
   await cp(folder, temporary.path, { recursive: true })
-  const options = ['--dialect', 'sqlite', '--schema', './src/metadata/schema/*.ts']
+  const options = ['--dialect', 'sqlite', '--schema', './src/database/*schema.ts']
   const output = await runCommand([...drizzleKit, ...options, '--out', relative(root, temporary.path)])
   if (!output.includes('No schema changes')) {
-    throw new Error(
-      `src/metadata/schema/schema.ts has changed: run bun scripts/main.ts migrations NAME\n${output}`,
-    )
+    throw new Error(`src/database/schema.ts has changed: run bun scripts/main.ts migrations NAME\n${output}`)
   }
 }

@@ -1,57 +1,47 @@
 import type { Logger } from 'pino'
-import { type Auth, openAuth } from './auth/auth.ts'
-import { type FirstPassword, makeFirstAdmin } from './auth/first-admin.ts'
-import { PasswordFile } from './auth/password-file.ts'
-import { signInRecorder } from './auth/sign-in-log.ts'
-import { closeOnFailure } from './close-on-failure.ts'
-import { type CheckedListening, checkListening } from './config/checked-listening.ts'
-import type { SettingSources } from './config/config.ts'
-import type { Config } from './config/config-schema.ts'
-import { socketPath } from './config/socket-path.ts'
-import { type AccountServices, accountServices } from './core/accounts/account-services.ts'
-import { descriptions } from './core/content/description.ts'
-import { type ContentOptions, contentServices } from './core/content/services.ts'
-import { ContentReader } from './core/content-reader.ts'
-import { type DiskReserve, openReserve } from './core/disk-reserve.ts'
-import { planHousekeeping } from './core/housekeeping.ts'
-import { openScrub } from './core/integrity.ts'
-import { openJobs } from './core/jobs/open-jobs.ts'
-import { openPulls } from './core/pulls/open-pulls.ts'
-import { explainingDenials } from './core/quota/denials.ts'
-import { openQuotas, type Quotas } from './core/quota/quotas.ts'
-import { openRegistries, type Registries } from './core/registries.ts'
-import { allowedTypes } from './core/registry/allowed-types.ts'
-import { openDamaged } from './core/registry/damaged.ts'
-import { LargePushes } from './core/registry/large-pushes.ts'
-import type { Usage } from './core/registry/usage.ts'
-import { openRemovalClock } from './core/removal-clock.ts'
-import { Retention } from './core/retention/retention.ts'
-import { openCrashMarker } from './data-folder/crash-marker.ts'
-import { type DataFolder, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
-import { type Clocks, certificateClock, openClocks } from './domain/clock.ts'
-import { PushActivity } from './domain/push-activity.ts'
-import { garbageWindowOf } from './domain/retention/garbage-window.ts'
-import type { Authority } from './domain/server-certificate.ts'
-import { FileReader } from './files/file-reader.ts'
-import { removeIndex } from './files/remove-index.ts'
-import { Collector } from './gc/collector.ts'
-import type { ApiServices } from './http/admin/services.ts'
-import { listenAll } from './http/listener/listen-all.ts'
-import type { Listener } from './http/listener/listener.ts'
-import { listenerOptions } from './http/listener/listener-options.ts'
-import { serveMirror } from './http/mirror.ts'
-import { serveHttp } from './http/server.ts'
-import { openSocket } from './http/socket.ts'
-import { IdleMemory } from './idle-memory.ts'
+import { type AccountServices, accountServices } from './accounts/accounts.ts'
+import { type Auth, openAuth } from './accounts/authenticator.ts'
+import { type FirstPassword, makeFirstAdmin, PasswordFile } from './accounts/passwords.ts'
+import { signInRecorder } from './accounts/sign-ins.ts'
+import { planHousekeeping } from './app/housekeeping.ts'
+import { openSocket, serveHttp, serveMirror } from './app/listeners.ts'
+import { openMetadata } from './app/metadata.ts'
+import { openPulls, openRegistries, type Registries } from './app/registries.ts'
+import { type ContentOptions, contentServices } from './app/services.ts'
+import { backupJob } from './backup/job.ts'
+import type { ProxyCache } from './cache/cache.ts'
+import { pushRoom } from './cache/room.ts'
+import { type CheckedListening, checkListening, type SettingSources } from './config/config.ts'
+import type { Config } from './config/schema.ts'
+import { socketPath } from './config/values.ts'
+import { descriptions } from './content/content.ts'
+import { type DataFolder, openCrashMarker, openDataFolder, removeSocket } from './data-folder/data-folder.ts'
+import type { Metadata } from './database/metadata.ts'
+import { removeIndex } from './files/index-folder.ts'
+import { FileReader } from './files/reader.ts'
+import { Collector, openRemovalClock } from './garbage/garbage.ts'
+import { collectJob, scanJob } from './garbage/service.ts'
+import type { ApiServices } from './http/controller.ts'
+import { type Authority, type Listener, listenAll } from './http/listener.ts'
+import { listenerOptions } from './http/listener-options.ts'
+import { openScrub } from './integrity/integrity.ts'
 import type { Scrub } from './integrity/scrub.ts'
-import type { ProxyCache } from './proxy/proxy-cache.ts'
-import { pushRoom } from './proxy/room.ts'
+import { Jobs } from './jobs/jobs.ts'
+import { type DiskReserve, openReserve } from './operation/operation.ts'
+import { explainingDenials, openQuotas, type Quotas } from './quota/quota.ts'
+import { ContentReader } from './registry/content-reader.ts'
+import { garbageWindowOf, PushActivity } from './registry/grace.ts'
+import { LargePushes } from './registry/large-pushes.ts'
+import { allowedTypes, openDamaged } from './registry/local-parts.ts'
+import type { Usage } from './registry/usage.ts'
+import { Retention, retentionJob } from './retention/retention.ts'
+import { type Clocks, certificateClock, openClocks } from './runtime/clock.ts'
+import { IdleMemory } from './runtime/idle-memory.ts'
+import { Metrics } from './runtime/metrics.ts'
 import { DigestLocks } from './storage/digest-locks.ts'
-import { diskSpace } from './storage/disk.ts'
+import { diskSpace } from './storage/durable-file.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
-import { filesystemFills } from './storage/uploads/filesystem-fills.ts'
-import { FilesystemUploads } from './storage/uploads/filesystem-uploads.ts'
-import { Metrics } from './telemetry/metrics.ts'
+import { FilesystemUploads, filesystemFills } from './storage/uploads.ts'
 import { certificateNames } from './tls/certificate-names.ts'
 import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
 
@@ -189,7 +179,7 @@ export interface ServiceOptions {
 /** Locks the data folder for this process, and builds the services on it. */
 export async function openServices(config: Config, log: Logger, options: ServiceOptions): Promise<Services> {
   const { onFailure, settingSources = {} } = options
-  const folder = await openDataFolder(config, log, onFailure)
+  const folder = await openDataFolder(config, log, (path) => openMetadata(path, onFailure))
   const clocks = openClocks(await folder.metadata.newestTime(), options)
   const { now } = clocks
   const quotas = await openQuotas({ metadata: folder.metadata, config, settingSources, log, now })
@@ -299,3 +289,42 @@ async function openContent({
 }
 
 export type AppOptions = FirstPassword & Omit<ServiceOptions, 'onFailure'>
+
+export interface JobParts {
+  config: Config
+  log: Logger
+  clocks: Clocks
+  collector: Collector
+  scrub: Scrub
+  retention: Retention
+  metadata: Metadata
+}
+
+/** Opens the jobs of a server with the work of each kind. */
+function openJobs({ config, log, clocks, collector, retention, scrub, metadata }: JobParts): Jobs {
+  return new Jobs({
+    log,
+    now: clocks.now,
+    work: {
+      gc: collectJob(collector),
+      scan: scanJob(collector),
+      scrub: async ({ signal, progress }) => ({ ...(await scrub.all(signal, progress)) }),
+      retain: retentionJob(retention),
+      backup: backupJob(config, clocks.wall),
+    },
+    note: (act) => metadata.write('noteAct', act),
+  })
+}
+
+/**
+ * Starts something. If that fails, closes in this order what was opened for it, so that the next start does not look like
+ * one after a crash.
+ */
+async function closeOnFailure<T>(opened: (() => unknown)[], start: () => T): Promise<T> {
+  try {
+    return start()
+  } catch (error) {
+    for (const close of opened) await close()
+    throw error
+  }
+}

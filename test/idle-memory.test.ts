@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { IdleMemory } from '../src/idle-memory.ts'
+import { IdleMemory } from '../src/runtime/idle-memory.ts'
 
 /** Looks once for each number: the seconds of processor time until then. Returns the looks that released memory. */
 function releasesOf(looks: number[]): number[] {

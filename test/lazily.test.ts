@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { lazily, once } from '../src/lazily.ts'
+import { lazily, once } from '../src/http/on-demand.ts'
 
 test('lazily: a value is created on first use, and kept', () => {
   let times = 0

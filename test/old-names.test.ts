@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test'
 import type { Command } from 'commander'
-import { openProgram } from '../src/cli/all-commands.ts'
-import { NOUNS } from '../src/cli/nouns.ts'
+import { NOUNS, openProgram } from '../src/app/commands.ts'
 import { SETTINGS } from '../src/config/settings.ts'
 
 /** Names that the first versions had, and that nothing public may have again. */

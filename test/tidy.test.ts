@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { tools } from '../scripts/toolchain/toolchain.ts'
 import { parseSource } from './support/source-file.ts'
 import { importRules } from './support/tidy-imports.ts'
@@ -18,13 +18,6 @@ describe.each(rules)('$name', (rule) => {
   test.each(rule.bad)('and fails where it is not kept: %s %j', (path, text) => {
     expect(rule.faults(parseSource(path, text))).not.toEqual([])
   })
-})
-
-test('a folder of the source or the scripts has at most 20 files', () => {
-  const folders = paths.filter((path) => /^(src|scripts)\//.test(path)).map((path) => dirname(path))
-  expect(
-    [...new Set(folders)].filter((folder) => folders.filter((other) => other === folder).length > 20),
-  ).toEqual([])
 })
 
 test('bun.lock names no registry, so that it works with any', async () => {

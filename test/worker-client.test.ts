@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type Answer, WorkerClient } from '../src/worker-client.ts'
+import { type Answer, WorkerClient } from '../src/runtime/threads.ts'
 import { failureOf } from './support/failure.ts'
 
 type Question = { text: string }

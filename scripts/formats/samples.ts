@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { packTar, type TarEntry } from 'modern-tar'
 import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
-import { signDocument } from '../../src/docker/signed-document.ts'
-import { newSigningKey, readSigningKey } from '../../src/docker/signing-key.ts'
+import { newSigningKey, readSigningKey, signDocument } from '../../src/docker/signed-document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
 import { type Content, hex, makeIndex, packManifest, sha256 } from '../lib/image.ts'
 

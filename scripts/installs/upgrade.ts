@@ -1,7 +1,7 @@
 import { deepEqual, match, ok, rejects } from 'node:assert/strict'
 import { cp, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { migrations } from '../../src/metadata/migration/migrations.ts'
+import { migrations } from '../../src/database/migrations.ts'
 import { fixtureContent } from '../../test/support/fixture-content.ts'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'

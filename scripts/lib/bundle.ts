@@ -1,5 +1,5 @@
 import { basename, join } from 'node:path'
-import { bundlePage, packAssets } from '../../src/http/page/bundle.ts'
+import { bundlePage, packAssets } from '../../src/app/page.ts'
 
 const root = join(import.meta.dir, '..', '..')
 const main = 'src/main.ts'

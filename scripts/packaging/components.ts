@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { pageBuild } from '../../src/http/page/bundle.ts'
+import { pageBuild } from '../../src/app/page.ts'
 import { bundle, shell } from '../lib/bundle.ts'
 
 const root = join(import.meta.dir, '..', '..')

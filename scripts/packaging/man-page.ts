@@ -1,8 +1,7 @@
 import type { Command, Option } from 'commander'
 import { version } from '../../package.json'
-import { openProgram } from '../../src/cli/all-commands.ts'
+import { NOUNS, openProgram } from '../../src/app/commands.ts'
 import { EXIT_CODES } from '../../src/cli/failure.ts'
-import { NOUNS } from '../../src/cli/nouns.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
 
 /** Options of many commands, which are described once. */

@@ -1,6 +1,6 @@
 import { chmod, copyFile, mkdir, utimes } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { systemdUnit } from '../../src/cli/service/unit.ts'
+import { systemdUnit } from '../../src/service/unit.ts'
 import { build } from '../build.ts'
 import { runCommand } from '../lib/command.ts'
 import { licenseText } from './components.ts'

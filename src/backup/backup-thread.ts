@@ -1,6 +1,6 @@
-import { lowerPriority } from '../low-priority.ts'
+import { lowerPriority } from '../runtime/threads.ts'
 import { backUp } from './backup.ts'
-import type { BackupQuestion, BackupReport } from './threaded-backup.ts'
+import type { BackupQuestion, BackupReport } from './job.ts'
 
 declare const self: Worker
 

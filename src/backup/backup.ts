@@ -1,26 +1,29 @@
 import { existsSync, realpathSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { version } from '../config/version.ts'
-import { lockRemovals } from '../metadata/removal-lock.ts'
-import { copyDatabase, dropCachedContent, openSnapshot, type Snapshot } from '../metadata/snapshot.ts'
+import { version } from '../config/values.ts'
+import { lockRemovals } from '../database/database.ts'
 import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '../oci/digest.ts'
-import { blobPlace, blobsFolder } from '../storage/blob-place.ts'
+import { blobPlace, blobsFolder } from '../storage/blob-store.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 import {
   DESCRIPTION,
+  DurableCopies,
   describeSnapshot,
+  hashFile,
+  isIntact,
   MISSING_MAX,
   type NamedSnapshot,
   openBackupFolder,
   removeUnfinished,
+  sizeOf,
   snapshotName,
   snapshotNames,
   snapshotsFolder,
+  syncPath,
   unfinishedFolder,
-} from './backup-folder.ts'
-import { DurableCopies, sizeOf, syncPath } from './durable-copy.ts'
-import { hashFile, isIntact } from './hash-file.ts'
+} from './folder.ts'
+import { copyDatabase, dropCachedContent, openSnapshot, type Snapshot } from './snapshot.ts'
 
 /** How many blobs are looked up and copied in one batch. */
 const BATCH = 64

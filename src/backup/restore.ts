@@ -1,14 +1,22 @@
 import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { tryLock } from '../metadata/lock.ts'
-import { openSnapshot, type Snapshot } from '../metadata/snapshot.ts'
+import { tryLock } from '../database/database.ts'
 import type { Digest } from '../oci/digest.ts'
-import { blobPlace } from '../storage/blob-place.ts'
+import { blobPlace } from '../storage/blob-store.ts'
 import { writeDurably } from '../storage/durable-file.ts'
-import { DESCRIPTION, MISSING_MAX, type NamedSnapshot, readSnapshot, snapshotNames } from './backup-folder.ts'
-import { DurableCopies, syncPath } from './durable-copy.ts'
-import { hashFile, isIntact } from './hash-file.ts'
+import {
+  DESCRIPTION,
+  DurableCopies,
+  hashFile,
+  isIntact,
+  MISSING_MAX,
+  type NamedSnapshot,
+  readSnapshot,
+  snapshotNames,
+  syncPath,
+} from './folder.ts'
+import { openSnapshot, type Snapshot } from './snapshot.ts'
 
 /** How many blobs are copied and verified in one batch. */
 const BATCH = 8

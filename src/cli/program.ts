@@ -1,41 +1,59 @@
-import { ConfigError } from '../config/config-error.ts'
-import { newProgram } from './base-program.ts'
-import { CommandError, EXIT } from './failure.ts'
-import { addServeCommand } from './host/serve-command.ts'
-import { sanitize } from './output/terminal.ts'
+import { Command, type HelpConfiguration } from 'commander'
+import { commit, version } from '../config/values.ts'
 
-/** Runs the command that the arguments name, and returns the exit code. */
-export async function runProgram(argv: string[]): Promise<number> {
-  let code = 0
-  const exit = (given: number) => {
-    code = given
-  }
-  try {
-    await (argv[2] === 'serve' ? runServe(argv, exit) : runOther(argv, exit))
-  } catch (error) {
-    return failed(error)
-  }
-  return code
+/** Returns a program without commands. */
+export function newProgram(): Command {
+  return new Command('cay')
+    .description('A private OCI registry and image cache in one executable')
+    .version(`cay ${version} (${commit})`, '--version')
+    .showHelpAfterError('(run cay help for a list of commands)')
+    .configureHelp(HELP)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'cay: ')) })
+    .exitOverride()
 }
 
-/** Runs `cay serve`. A server runs for months, so it does not load the other commands. */
-async function runServe(argv: string[], exit: (code: number) => void): Promise<void> {
-  const program = newProgram()
-  addServeCommand(program, exit)
-  await program.parseAsync(argv)
+/** How help is written: placeholders in capitals, and of the other names of a verb only the short ones. */
+const HELP: HelpConfiguration = {
+  optionTerm: ({ flags }) => inCapitals(flags),
+  commandUsage: (command) => {
+    const names: string[] = []
+    for (let at = command.parent; at; at = at.parent) names.unshift(at.name())
+    return inCapitals([...names, command.name(), command.usage()].join(' '))
+  },
+  subcommandTerm: (command) => {
+    const alias = SHORT.find((name) => command.aliases().includes(name))
+    // The options are in the help of the command itself.
+    const words = command
+      .usage()
+      .replace(/^\[options\] ?/, '')
+      .replace(/^\[command\]$/, '')
+    return inCapitals(`${command.name()}${alias === undefined ? '' : `, ${alias}`} ${words}`.trimEnd())
+  },
 }
 
-async function runOther(argv: string[], exit: (code: number) => void): Promise<void> {
-  const { runCommand } = await import('./all-commands.ts')
-  await runCommand(argv, exit)
+const SHORT = ['ls', 'rm']
+
+/** `<folder>` -> `FOLDER`, `[tags...]` -> `[TAGS...]` */
+function inCapitals(text: string): string {
+  return text
+    .replaceAll(/<([^>]+)>/g, (_, name: string) => name.toUpperCase())
+    .replaceAll(/\[[a-z]+(\.\.\.)?\]/g, (name) => name.toUpperCase())
 }
 
-/** Prints a failure in one line, unless the parser of the command line has already done so. Returns the exit code. */
-function failed(error: unknown): number {
-  if (error instanceof Error && 'exitCode' in error) return error.exitCode === 0 ? EXIT.done : EXIT.usage
-  // The reader of the output, such as head, has closed the pipe.
-  if ((error as NodeJS.ErrnoException).code === 'EPIPE') return EXIT.done
-  process.stderr.write(`cay: ${sanitize((error as Error).message)}\n`)
-  if (error instanceof CommandError) return error.exit
-  return error instanceof ConfigError ? EXIT.usage : EXIT.failed
-}
+/** What a new owner types, in this order. */
+export const FIRST_STEPS = `First steps:
+  cay serve                                    serve on 127.0.0.1:5000; the first start prints the password of admin
+  cay user passwd admin                        in another terminal: choose your own password
+  docker login localhost:5000 -u admin         then: docker push localhost:5000/NAME:TAG
+
+Serve a team (stop the first server with Ctrl-C; cay service install takes the same options):
+  cay serve --listen 0.0.0.0:5000 --tls auto --host registry.example
+  cay trust                                    print what this host and others run to trust its certificate
+  cay user create alice                        alice can push to alice/**
+  cay grant create alice 'team/**' writer      and to team/**
+  cay robot create alice+ci                    an account for CI: docker login HOST:PORT -u alice+ci, with its token
+  cay grant create alice+ci 'alice/**' writer  it can push to alice/**
+  cay access team/app                          who can pull and push there
+  cay audit --kind denied                      whose pulls and pushes were denied
+  cay backup FOLDER                            back up everything, while it serves
+`

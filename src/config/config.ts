@@ -3,9 +3,17 @@ import { join } from 'node:path'
 import type { TObject } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { closest, distance } from 'fastest-levenshtein'
-import { ConfigError } from './config-error.ts'
-import { type Config, ConfigSchema } from './config-schema.ts'
+import { type Config, ConfigSchema } from './schema.ts'
 import { expectation, isTables, isText, kebab, numberOf, SETTINGS, type Setting } from './settings.ts'
+import { parseMirrors, readUpstreams } from './upstreams.ts'
+import {
+  ConfigError,
+  type ListenAddress,
+  parseListenAddress,
+  parseTlsChoice,
+  refuseToListen,
+  type TlsChoice,
+} from './values.ts'
 
 export interface ConfigSources {
   /** Values, by the path of the setting. */
@@ -234,4 +242,31 @@ function defaultDataFolder(environment: Record<string, string | undefined>): str
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support', 'cay')
   if (process.platform === 'win32') return join(environment.LOCALAPPDATA ?? homedir(), 'cay')
   return join(environment.XDG_DATA_HOME ?? join(homedir(), '.local', 'share'), 'cay')
+}
+
+/** Where a server listens, and with which certificate. */
+export interface CheckedListening {
+  listen: ListenAddress[]
+  mirrors: { upstream: string; address: ListenAddress }[]
+  tlsChoice: TlsChoice
+}
+
+/**
+ * Parses where a server listens, and checks its upstreams.
+ * @throws ConfigError with the setting and its value
+ */
+export function checkListening(config: Config): CheckedListening {
+  const listen = config.listen.map(parseListenAddress)
+  const mirrors = parseMirrors(config).map(({ upstream, listen: text }) => ({
+    upstream,
+    address: parseListenAddress(text),
+  }))
+  const tlsChoice = parseTlsChoice(config.tls)
+  const refusal = refuseToListen([...listen, ...mirrors.map(({ address }) => address)], {
+    access: config.access,
+    hasTlsChoice: config.tls !== undefined,
+  })
+  if (refusal !== undefined) throw new ConfigError(refusal)
+  readUpstreams(config)
+  return { listen, mirrors, tlsChoice }
 }

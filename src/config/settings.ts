@@ -1,6 +1,6 @@
 import type { TObject, TSchema } from '@sinclair/typebox'
-import { ConfigSchema } from './config-schema.ts'
-import { parseBytes, parseDuration } from './units.ts'
+import { ConfigSchema } from './schema.ts'
+import { parseBytes, parseDuration } from './values.ts'
 
 /** One setting, with its names as a key of cay.toml, a flag and an environment variable. */
 export interface Setting {

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { ConfigError } from './config-error.ts'
-import type { Config } from './config-schema.ts'
-import type { UpstreamConfig } from './upstream-schema.ts'
+import type { Config, UpstreamConfig } from './schema.ts'
+import { ConfigError } from './values.ts'
 
 /** An upstream's settings, with its secrets read from their files. */
 export interface UpstreamSettings {

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto'
 import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
-import { isNestedDeep, JSON_LEVELS_MAX } from '../oci/json-depth.ts'
 import {
+  isNestedDeep,
   isObject,
   isTime,
+  JSON_LEVELS_MAX,
   type Json,
   objectOf,
   parseLeniently,
   stringOf,
   stringsOf,
-} from '../oci/lenient-json.ts'
-import type { ManifestParts } from '../oci/manifest-parts.ts'
+} from '../oci/json.ts'
+import type { ManifestParts } from '../oci/manifest.ts'
 import { isImageConfig } from '../oci/media-type.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
 

@@ -1,6 +1,4 @@
-import type { Accept } from '../oci/accept.ts'
-import { MEDIA_TYPE } from '../oci/media-type.ts'
-import { dockerVersion, isOlder } from './user-agent.ts'
+import { type Accept, MEDIA_TYPE } from '../oci/media-type.ts'
 
 /** The properties of a client that determine which manifest it is sent. */
 export interface ManifestClient {
@@ -52,4 +50,22 @@ function readsOnlySchema1(client: ManifestClient): boolean {
 /** Reports whether a client accepts schema 1 only without a signature. Docker itself never does. */
 export function wantsUnsigned({ types }: Accept): boolean {
   return types.has(MEDIA_TYPE.dockerSchema1) && !types.has(MEDIA_TYPE.dockerSchema1Signed)
+}
+
+/** A version of Docker, such as `docker/1.9.1 go/go1.4.2 ...` in the User-Agent of its engine. */
+export interface DockerVersion {
+  major: number
+  minor: number
+}
+
+/** Returns the version of the Docker engine, or undefined for every other client. */
+export function dockerVersion(userAgent: string | null): DockerVersion | undefined {
+  const match = /^docker\/(\d{1,4})\.(\d{1,4})(?!\d)/.exec(userAgent ?? '')
+  return match ? { major: Number(match[1]), minor: Number(match[2]) } : undefined
+}
+
+/** Reports whether this version is older than `major.minor`. */
+export function isOlder(version: DockerVersion | undefined, major: number, minor: number): boolean {
+  if (version === undefined) return false
+  return version.major < major || (version.major === major && version.minor < minor)
 }

@@ -10,6 +10,7 @@ import {
   statSync,
   utimesSync,
 } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 
 /** The names of complete files; any other file in the folder is left over from a crash. */
@@ -134,4 +135,23 @@ function sync(path: string): void {
   } finally {
     closeSync(file)
   }
+}
+
+/** The folder of the data folder with the indexes of layers and the comparisons of images. */
+export const INDEXES_FOLDER = 'file-indexes'
+
+/** Returns the name of the file with the index of a layer. */
+export function indexName(layer: string): string {
+  return `layer-${layer.replace(':', '-')}.db`
+}
+
+/** Returns the name of the file with the comparison of two lists of layers. */
+export function changesName(from: readonly string[], to: readonly string[]): string {
+  const hash = new Bun.CryptoHasher('sha256').update(JSON.stringify([from, to])).digest('hex')
+  return `changes-${hash}.db`
+}
+
+/** Removes the index of a layer whose bytes were deleted. Comparisons with it are removed when they are not used. */
+export async function removeIndex(data: string, layer: string): Promise<void> {
+  await rm(join(data, INDEXES_FOLDER, indexName(layer)), { force: true })
 }

@@ -1,12 +1,11 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import { networkOf } from '../domain/access/client-network.ts'
+import { networkOf } from '../access/access.ts'
 import { RegistryError } from '../oci/error.ts'
-import { LineLimit } from '../telemetry/line-limit.ts'
-import type { Metrics } from '../telemetry/metrics.ts'
-import type { Answering } from './admin/context.ts'
-import type { Deed } from './noted.ts'
-import { isClientGone, toRegistryError } from './problem/errors.ts'
+import { LineLimit } from '../runtime/log.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import type { Answering } from './operation.ts'
+import { isClientGone, toRegistryError } from './problem.ts'
 
 /** Paths, errors and user agents, which can repeat what a client sent, are cut to these lengths. */
 const CHARACTERS_MAX = 1000
@@ -161,4 +160,24 @@ export function requestIds(): () => string {
   const prefix = crypto.randomUUID().slice(0, 8)
   let count = 0
   return () => `${prefix}-${(++count).toString(36)}`
+}
+
+/** What the log says about a request besides its result: who sent it, and what it did. */
+export interface Noted {
+  account?: string | undefined
+  /** The client's address, if it was looked up already. It is cached because each lookup is a system call. */
+  address?: string
+  deed?: Deed
+}
+
+/** What a successful request did. */
+export interface Deed {
+  act: 'pushed' | 'deleted' | 'changed'
+  repository?: string
+  tags?: readonly string[]
+  digest?: string
+  /** Uploaded bytes. */
+  bytes?: number
+  /** When it began, if before the request: from performance.now(). */
+  began?: number
 }

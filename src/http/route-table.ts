@@ -1,10 +1,9 @@
 import type { Logger } from 'pino'
 import { registryError } from '../oci/error.ts'
-import type { Metrics, RequestMeter } from '../telemetry/metrics.ts'
-import { pathOf } from './distribution/exchange.ts'
-import type { Noted } from './noted.ts'
-import { toErrorResponse } from './problem/errors.ts'
-import { requestLogger } from './request-log.ts'
+import type { Metrics, RequestMeter } from '../runtime/metrics.ts'
+import { pathOf } from './origin.ts'
+import { toErrorResponse } from './problem.ts'
+import { type Noted, requestLogger } from './request-log.ts'
 
 /** A row of a route table. */
 export interface TableRow {

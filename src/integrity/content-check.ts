@@ -1,12 +1,11 @@
 import type { Logger } from 'pino'
-import type { StoredManifest } from '../metadata/content/damage.ts'
-import type { Metadata } from '../metadata/metadata.ts'
+import type { Metadata } from '../database/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { blobPlace } from '../storage/blob-place.ts'
-import type { BlobStore } from '../storage/blob-store.ts'
+import { type BlobStore, blobPlace } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { Quarantine } from '../storage/quarantine.ts'
-import { type ContentVerifier, UnreadableError } from './content-verifier.ts'
+import type { Quarantine } from '../storage/filesystem.ts'
+import type { StoredManifest } from './store.ts'
+import { type ContentVerifier, UnreadableError } from './verifier.ts'
 
 export interface ContentCheckOptions {
   metadata: Metadata

@@ -1,10 +1,9 @@
+import { damageOfFile } from '../database/database.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
-import { lowerPriority } from '../low-priority.ts'
-import { damageOfFile } from '../metadata/database-damage.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
-import { type FileFailure, toFileFailure } from '../storage/file-failure.ts'
-import type { Answer, Asked } from '../worker-client.ts'
-import type { HashQuestion, ThreadQuestion } from './content-verifier.ts'
+import { type Answer, type Asked, lowerPriority } from '../runtime/threads.ts'
+import { type FileFailure, toFileFailure } from '../storage/durable-file.ts'
+import type { HashQuestion, ThreadQuestion } from './verifier.ts'
 
 declare const self: Worker
 

@@ -1,8 +1,14 @@
 import { resolve } from 'node:path'
-import type { ScrubCursor } from '../metadata/content/damage.ts'
 import { registryError } from '../oci/error.ts'
 import { ContentCheck, type ContentCheckOptions, type Scrubbed } from './content-check.ts'
-import type { ScrubHours } from './scrub-hours.ts'
+import type { ScrubCursor } from './store.ts'
+
+declare module '../http/controller.ts' {
+  interface ApiServices {
+    /** The verification of stored content. */
+    scrub: { readonly databaseFaults: number }
+  }
+}
 
 /** How many rows are read, and recorded as verified, in one batch. */
 const BATCH = 50
@@ -203,5 +209,25 @@ export class Scrub {
       if (isOver) break
     }
     return cursor
+  }
+}
+
+const DAY_HOURS = 24
+
+/** The hours of each day in which stored content is verified. */
+interface ScrubHours {
+  /** How many there are. */
+  count: number
+  /** Reports whether a time, in milliseconds since 1970, is in them, in local time. */
+  include(at: number): boolean
+}
+
+/** Parses `1-5`, from one o'clock until five, or `22-6`, over midnight. `0-24` and any other full circle is the whole day. */
+export function parseScrubHours(text: string): ScrubHours {
+  const [from = 0, to = DAY_HOURS] = text.split('-').map(Number)
+  const count = (to - from + DAY_HOURS) % DAY_HOURS || DAY_HOURS
+  return {
+    count,
+    include: (at) => (new Date(at).getHours() - from + DAY_HOURS) % DAY_HOURS < count,
   }
 }

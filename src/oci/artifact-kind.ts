@@ -1,4 +1,4 @@
-import { type Json, objectOf, objectsOf, stringOf } from './lenient-json.ts'
+import { type Json, objectOf, objectsOf, stringOf } from './json.ts'
 import { isImageConfig, isIndex } from './media-type.ts'
 
 /** The properties that distinguish kinds of artifacts. They never decide whether a manifest is accepted. */

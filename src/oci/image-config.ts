@@ -1,4 +1,14 @@
-import { type Json, objectOf, objectsOf, stringOf, stringsOf, textsOf, timeOf } from './lenient-json.ts'
+import { StringDecoder } from 'node:string_decoder'
+import {
+  type Json,
+  objectOf,
+  objectsOf,
+  parseLeniently,
+  stringOf,
+  stringsOf,
+  textsOf,
+  timeOf,
+} from './json.ts'
 
 /** The platform that an image is for (image-spec, "Image Index": `platform`). */
 export interface Platform {
@@ -88,4 +98,88 @@ function commandOf(text: string): string {
   if (nop) return text.slice(nop[0].length).trim()
   const shell = /^\/bin\/sh -c\s+/.exec(text)
   return shell ? `RUN ${text.slice(shell[0].length).trim()}` : text.trim()
+}
+
+/** Labels of an image's config or annotations of a manifest, by name. */
+export type Labels = Readonly<Record<string, string>>
+
+/** The label that sets how long after its push a tag expires. */
+const EXPIRES_AFTER = 'quay.expires-after'
+
+const SECONDS: Record<string, number> = {
+  s: 1,
+  m: 60,
+  h: 3600,
+  d: 86_400,
+  w: 7 * 86_400,
+  y: 365 * 86_400,
+}
+
+/** A tag with a longer lifetime never expires. */
+const EXPIRES_AFTER_SECONDS_MAX = 100 * 365 * 86_400
+
+/**
+ * Returns after how many seconds a tag expires, from its manifest's label: a whole number with s, m, h, d, w or y.
+ * Returns undefined when the label is missing or invalid.
+ */
+export function expiresAfterSeconds(labels: Labels): number | undefined {
+  const [, count = '', unit = ''] = /^(\d{1,12})([smhdwy])$/.exec(labels[EXPIRES_AFTER] ?? '') ?? []
+  const seconds = Number(count) * (SECONDS[unit] ?? 0)
+  return seconds > 0 && seconds <= EXPIRES_AFTER_SECONDS_MAX ? seconds : undefined
+}
+
+/** Returns the labels in an image's config (image-spec, "Image Configuration"), or none when it is malformed. */
+export function labelsOfConfig(bytes: Uint8Array): Labels {
+  // Most configs have no labels and need not be parsed.
+  if (!Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).includes('"Labels"')) return {}
+  return textsOf(objectOf(parseLeniently(bytes).config).Labels)
+}
+
+/** Returns the labels that all have with the same value. */
+export function commonLabels(all: readonly Labels[]): Labels {
+  const [first = {}, ...others] = all
+  const shared = Object.entries(first).filter(([name, value]) =>
+    others.every((labels) => Object.hasOwn(labels, name) && labels[name] === value),
+  )
+  return Object.fromEntries(shared)
+}
+
+/**
+ * Limits of the labels of one manifest that a search finds: how many, the bytes of each as `NAME=VALUE`, and the bytes
+ * of all. Together with their index they take at most 4 KiB per manifest.
+ */
+export const SEARCHABLE_LABELS_MAX = 32
+export const SEARCHABLE_LABEL_BYTES_MAX = 200
+const SEARCHABLE_BYTES_MAX = 2048
+
+/**
+ * Returns the labels that a search finds, as `NAME=VALUE`. Each is cut at its first control character and at its limit.
+ * Labels without a name, and those beyond the limits of a manifest, are left out.
+ */
+export function searchableLabels(labels: Labels): string[] {
+  const found = new Set<string>()
+  let bytes = 0
+  for (const name in labels) {
+    if (name === '') continue
+    const label = cutLabel(`${name}=${labels[name]}`)
+    bytes += Buffer.byteLength(label)
+    if (found.size === SEARCHABLE_LABELS_MAX || bytes > SEARCHABLE_BYTES_MAX) break
+    if (label !== '') found.add(label)
+  }
+  return [...found]
+}
+
+/** Cuts a text as the labels that a search finds are cut. */
+export function cutLabel(text: string): string {
+  // The slice bounds the work for a long text: a character has at least one byte.
+  const [line = ''] = text.slice(0, SEARCHABLE_LABEL_BYTES_MAX).split(/\p{Cc}/u, 1)
+  // The decoder leaves out a character that is cut in two.
+  return new StringDecoder().write(Buffer.from(line).subarray(0, SEARCHABLE_LABEL_BYTES_MAX))
+}
+
+/** Returns the annotations that a push uses: the first ones, which a search finds, and the one that expires tags. */
+export function usedAnnotations(all: Labels): Record<string, string> {
+  const used = Object.fromEntries(Object.entries(all).slice(0, SEARCHABLE_LABELS_MAX))
+  const expiry = all[EXPIRES_AFTER]
+  return expiry === undefined ? used : { ...used, [EXPIRES_AFTER]: expiry }
 }

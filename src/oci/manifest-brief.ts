@@ -1,7 +1,7 @@
 import { type ArtifactTraits, artifactTraits } from './artifact-kind.ts'
 import { type HistoryEntry, type ImageConfig, readImageConfig } from './image-config.ts'
-import { objectOf, parseLeniently } from './lenient-json.ts'
-import { type ManifestParts, type Part, readParts } from './manifest-parts.ts'
+import { objectOf, parseLeniently } from './json.ts'
+import { type ManifestParts, type Part, readParts } from './manifest.ts'
 
 /** How many entries of each list and annotations of each part are shown. */
 const ENTRIES_MAX = 1000

@@ -1,5 +1,5 @@
-import type { BlobBody, UploadBody } from '../domain/blob-body.ts'
-import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
+import { join } from 'node:path'
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 
 /** Stores bytes by digest. Knows nothing of repositories, tags or accounts. */
@@ -91,4 +91,146 @@ export interface UploadProgress {
   size: number
   beganAt: number
   changedAt: number
+}
+
+/** Bytes in memory, or a part of a file to stream. */
+export type BlobBody = { bytes: Uint8Array } | { file: string; range: ByteRange }
+
+/** A blob of a repository. None of its bytes have been read yet. */
+export interface OpenBlob {
+  /** Bytes. */
+  size: number
+  /** Reports whether a range can be sent without the rest of the blob. By default, each can. */
+  isSendable?(range: ByteRange): boolean
+  /** Reads a range, which must lie within the size. Throws when the bytes cannot be read. */
+  read(range: ByteRange): Promise<SentBlob>
+}
+
+/** What a client is sent: bytes, a part of a file, or bytes that are still arriving. */
+export type SentBlob = BlobBody | FedBody
+
+/** A body that writes itself to a sink at its own pace, such as a download in progress from an upstream. */
+export interface FedBody {
+  /** Resolves when all bytes are written or the client has disconnected. On rejection the connection must be reset. */
+  feed(sink: ByteSink): Promise<void>
+}
+
+export interface ByteSink {
+  /**
+   * Copies the bytes before it returns. Returns true when the sink can take more, either now or once a slow client has
+   * caught up, and false when the client has disconnected.
+   */
+  write(bytes: Uint8Array): boolean | Promise<boolean>
+}
+
+/** What to append to an upload. A null stream appends nothing. */
+export interface UploadBody {
+  /** Read once, when it is this body's turn. */
+  readonly stream: ReadableStream<Uint8Array> | null
+  /** The offset at which it begins, if the client says. */
+  offset?: number | undefined
+  /** Reads the whole body instead of the stream, which is cheaper for a small body. */
+  bytes?(): Promise<Uint8Array>
+  /** Its size in bytes, if the client says. */
+  length?: number | undefined
+  /**
+   * Returns the client that sends it, because large bodies of different clients take turns. By default all count as
+   * one client.
+   */
+  client?: () => string
+  /** Whether nothing else holds the stream's chunks, so that their memory can be freed once they are copied. */
+  ownsChunks?: boolean
+  /** Whether to write bytes as soon as the digester is idle, for readers that follow the file. */
+  isEager?: boolean
+  /** The maximum size in bytes. Defaults to the store's own limit. */
+  bytesMax?: number
+  /** How many of the stream's first bytes are left out, because the upload has them. */
+  skip?: number
+  /** Waits until the next chunk may be read, after one of this many bytes. Waiting is not a stall. */
+  pace?: (bytes: number) => Promise<void> | undefined
+  /** How long the body may stall before it is abandoned. Defaults to the store's own limit. */
+  stallSecondsMax?: number
+  /** Whether its sender handles a full disk, so that the store does not free space for it. */
+  handlesDiskFull?: boolean
+  /** Called with each part written to the file. Its memory is reused afterwards. */
+  onWritten?: (part: Uint8Array) => void
+}
+
+/** Thrown when a chunk does not begin where the upload ends. */
+export class OffsetError extends Error {
+  override name = 'OffsetError'
+  readonly size: number
+
+  constructor(size: number, offset: number) {
+    super(`the chunk begins at byte ${offset}, but the upload has ${size} bytes`)
+    this.size = size
+  }
+}
+
+/** Smaller chunks are left to JavaScript's garbage collector. */
+const FREED_BYTES_MIN = 16 * 1024
+
+/**
+ * Frees the memory of a chunk immediately, because JavaScript's garbage collector cannot keep up with many fast
+ * clients. Nobody else may hold the chunk, which is empty afterwards. A view of a larger buffer is left as it is.
+ */
+export function freeChunk({ buffer, byteLength }: Uint8Array): void {
+  const isWhole = buffer instanceof ArrayBuffer && byteLength === buffer.byteLength
+  if (isWhole && byteLength >= FREED_BYTES_MIN) buffer.transfer(0)
+}
+
+/** Returns the path of a blob's file: `blobs/<algorithm>/<2 hex>/<hex>` in the data folder. */
+export interface BlobPlace {
+  file: string
+  folder: string
+}
+
+export function blobPlace(data: string, digest: Digest): BlobPlace {
+  const hex = hexOf(digest)
+  const folder = join(blobsFolder(data), algorithmOf(digest), hex.slice(0, 2))
+  return { file: join(folder, hex), folder }
+}
+
+export function blobsFolder(data: string): string {
+  return join(data, 'blobs')
+}
+
+/**
+ * Stores partial blobs that are downloaded from upstreams. Each is an upload whose file is named by its future digest
+ * and its upstream. The name and the length of the file are enough to resume it after an interruption or a restart. The
+ * bytes that one upstream sent are never completed, or published, for another one.
+ */
+export interface FillStore {
+  /** Returns the upload of a digest from the upstream of this name, whether or not it has bytes. */
+  of(digest: Digest, upstream: string): Upload
+  /** Returns how many bytes it has. Waits for a deletion in progress, so that a new fill never continues deleted bytes. */
+  getSize(upload: Upload): Promise<number>
+  /** Appends a body; see `UploadStore`. */
+  append(upload: Upload, body: UploadBody): Promise<number>
+  /** Reports whether its bytes have the digest. */
+  verify(upload: Upload, digest: Digest): Promise<boolean>
+  /** Makes the bytes durable and publishes them; see `UploadStore`. The upload keeps them until it is cancelled. */
+  commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob>
+  /** Deletes the upload's bytes. A new fill waits for it. */
+  cancel(upload: Upload): Promise<void>
+  /** Lists the partial blobs on the disk, also those that are growing. */
+  list(): AsyncIterable<PartialBlob>
+  /** Opens the growing file, or the blob that it has become. It stays readable to the end. */
+  read(upload: Upload, digest: Digest): Promise<GrowingFile>
+}
+
+/** A partial blob on the disk. */
+export interface PartialBlob {
+  upload: Upload
+  /** In bytes. */
+  size: number
+  /** When it last grew, by the clock of the machine, in milliseconds since 1970. */
+  changedAt: number
+}
+
+/** A file that may grow while it is read. */
+export interface GrowingFile {
+  /** Reads into memory from an offset. Returns the number of bytes read, 0 at the end. */
+  read(into: Uint8Array, at: number): Promise<number>
+  close(): Promise<void>
 }

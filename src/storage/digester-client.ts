@@ -1,6 +1,6 @@
 import type { DigestAlgorithm } from '../oci/digest.ts'
-import { WorkerClient } from '../worker-client.ts'
-import { type FileFailure, fromFileFailure } from './file-failure.ts'
+import { WorkerClient } from '../runtime/threads.ts'
+import { type FileFailure, fromFileFailure } from './durable-file.ts'
 import type { FilledSlot, SlotPool } from './slot-pool.ts'
 
 /** An upload's file. The digester creates it with the first byte. */

@@ -10,14 +10,13 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { releaseWhenIdle } from '../idle-memory.ts'
-import { lowerPriority } from '../low-priority.ts'
 import type { DigestAlgorithm } from '../oci/digest.ts'
-import { turn } from '../turn.ts'
-import type { Answer, Asked } from '../worker-client.ts'
+import { releaseWhenIdle } from '../runtime/idle-memory.ts'
+import { type Answer, type Asked, lowerPriority } from '../runtime/threads.ts'
+import { turn } from '../runtime/turn.ts'
 import { SMALL_BYTES_MAX } from './blob-store.ts'
 import type { DigesterQuestion, UploadFile, VerifiedFile } from './digester-client.ts'
-import { type FileFailure, toFileFailure } from './file-failure.ts'
+import { type FileFailure, toFileFailure } from './durable-file.ts'
 import type { FilledSlot } from './slot-pool.ts'
 
 declare const self: Worker

@@ -1,12 +1,17 @@
 import { mkdirSync } from 'node:fs'
-import { readdir, rm, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import type { BlobBody } from '../domain/blob-body.ts'
-import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '../oci/digest.ts'
+import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import {
+  algorithmOf,
+  type Digest,
+  digestFromHex,
+  hexOf,
+  tryParseAlgorithm,
+  tryParseDigest,
+} from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { ByteRange } from '../oci/range.ts'
-import { blobPlace, blobsFolder } from './blob-place.ts'
-import type { BlobStat, BlobStore } from './blob-store.ts'
+import { type BlobBody, type BlobStat, type BlobStore, blobPlace, blobsFolder } from './blob-store.ts'
 
 const ALGORITHMS = ['sha256', 'sha512'] as const
 
@@ -75,4 +80,42 @@ function damaged({ digest, size }: BlobStat, found: number | undefined): Error {
   const state = found === undefined ? 'missing' : `damaged (${found} bytes instead of ${size})`
   const message = `the bytes of ${digest} are ${state} on the registry's disk: push the blob again, or restore a backup`
   return registryError('INTERNAL', message, { detail: { digest }, cause: message })
+}
+
+/** Keeps damaged bytes in `<data>/quarantine/<algorithm>/<hex>`, so that an administrator can examine them. */
+export class Quarantine {
+  private readonly data: string
+
+  constructor(data: string) {
+    this.data = data
+  }
+
+  /** Moves the file of a blob to quarantine, if there is one. */
+  async move(digest: Digest): Promise<void> {
+    try {
+      await rename(blobPlace(this.data, digest).file, await this.open(digest))
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+  }
+
+  /** Keeps bytes that were in the database. */
+  async put(digest: Digest, bytes: Uint8Array): Promise<void> {
+    await writeFile(await this.open(digest), bytes)
+  }
+
+  /** Removes the quarantined bytes of a digest, if there are any. */
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.fileOf(digest), { force: true })
+  }
+
+  private async open(digest: Digest): Promise<string> {
+    const file = this.fileOf(digest)
+    await mkdir(dirname(file), { recursive: true })
+    return file
+  }
+
+  private fileOf(digest: Digest): string {
+    return join(this.data, 'quarantine', algorithmOf(digest), hexOf(digest))
+  }
 }

@@ -11,10 +11,9 @@ import {
   rmSync,
 } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { releaseWhenIdle } from '../idle-memory.ts'
-import { lowerPriority } from '../low-priority.ts'
-import type { Asked } from '../worker-client.ts'
-import { toFileFailure } from './file-failure.ts'
+import { releaseWhenIdle } from '../runtime/idle-memory.ts'
+import { type Asked, lowerPriority } from '../runtime/threads.ts'
+import { toFileFailure } from './durable-file.ts'
 import type { Publication, PublisherQuestion } from './publishers.ts'
 
 declare const self: Worker

@@ -1,7 +1,7 @@
 import { dirname } from 'node:path'
-import { WorkerClient } from '../worker-client.ts'
-import type { BlobPlace } from './blob-place.ts'
-import { type FileFailure, fromFileFailure } from './file-failure.ts'
+import { WorkerClient } from '../runtime/threads.ts'
+import type { BlobPlace } from './blob-store.ts'
+import { type FileFailure, fromFileFailure } from './durable-file.ts'
 
 /** How many blobs are synced at once. Each needs a thread of about 2 MiB, which is started on demand. */
 const PUBLISHERS_MAX = 8

@@ -1,4 +1,4 @@
-import type { GrowingFile } from './uploads/fill-store.ts'
+import type { GrowingFile } from './blob-store.ts'
 
 /** A part of a file in memory. */
 interface Chunk {

@@ -1,5 +1,5 @@
 import { isIP } from 'node:net'
-import { ConfigError } from '../config/config-error.ts'
+import { ConfigError } from '../config/values.ts'
 
 /** The names and addresses that a certificate covers. */
 export interface CertificateNames {

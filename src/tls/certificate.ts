@@ -1,10 +1,18 @@
-// The generator's dependencies need this polyfill while they load, so it comes first.
 import 'reflect-metadata'
+import { AsnConvert } from '@peculiar/asn1-schema'
+import {
+  GeneralName,
+  GeneralSubtree,
+  GeneralSubtrees,
+  id_ce_nameConstraints,
+  NameConstraints,
+} from '@peculiar/asn1-x509'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsage,
   ExtendedKeyUsageExtension,
+  Extension,
   KeyUsageFlags,
   KeyUsagesExtension,
   PemConverter,
@@ -14,10 +22,10 @@ import {
   X509CertificateGenerator,
 } from '@peculiar/x509'
 import type { CertificateNames } from './certificate-names.ts'
-import { nameConstraints } from './name-constraints.ts'
+
+// The generator's dependencies need this polyfill while they load, so it comes first.
 
 // Everything that loads the generator goes through this file, so that the polyfill comes first in the executable, too.
-export { permittedNames } from './name-constraints.ts'
 
 /** A certificate and its private key (PKCS #8), both PEM. */
 export interface IssuedCertificate {
@@ -125,4 +133,36 @@ function serialNumber(): string {
   return `4${Buffer.from(crypto.getRandomValues(new Uint8Array(16)))
     .toString('hex')
     .slice(1)}`
+}
+
+/** Domains of home and office networks, for which no public authority issues certificates. */
+const PRIVATE = ['localhost', 'local', 'lan', 'internal', 'home.arpa']
+
+/**
+ * Returns the extension that limits an authority to these names and private ones (RFC 5280, 4.2.1.10). Whoever steals
+ * its key cannot impersonate an internet site to the hosts that trust it. Addresses are not limited, because a host's
+ * addresses change.
+ */
+function nameConstraints({ dns }: CertificateNames): Extension {
+  const names = new Set([...PRIVATE, ...dns.map((name) => name.replace(/^\*\./, ''))])
+  const subtrees = Array.from(names, (dNSName) => new GeneralSubtree({ base: new GeneralName({ dNSName }) }))
+  const constraints = new NameConstraints({ permittedSubtrees: new GeneralSubtrees(subtrees) })
+  return new Extension(id_ce_nameConstraints, true, AsnConvert.serialize(constraints))
+}
+
+/** Splits names into those that an authority can sign for and the rest. Older authorities can sign for all names. */
+export function permittedNames(
+  authority: string,
+  names: CertificateNames,
+): { permitted: CertificateNames; refused: string[] } {
+  const extension = new X509Certificate(authority).getExtension(id_ce_nameConstraints)
+  if (extension === null) return { permitted: names, refused: [] }
+  const { permittedSubtrees = [] } = AsnConvert.parse(extension.value, NameConstraints)
+  const subtrees = permittedSubtrees.flatMap(({ base }) => base.dNSName ?? [])
+  const isPermitted = (name: string) =>
+    subtrees.some((subtree) => name === subtree || name.endsWith(`.${subtree}`))
+  return {
+    permitted: { ...names, dns: names.dns.filter(isPermitted) },
+    refused: names.dns.filter((name) => !isPermitted(name)),
+  }
 }

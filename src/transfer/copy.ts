@@ -1,8 +1,9 @@
+import { existsSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import PQueue from 'p-queue'
-import { type Digest, digestOf, tryParseDigest } from '../oci/digest.ts'
-import { readParts } from '../oci/manifest-parts.ts'
+import { algorithmOf, type Digest, digestOf, tryParseDigest } from '../oci/digest.ts'
+import { readParts } from '../oci/manifest.ts'
 import { formatReference, parseReference, parseRepositoryName } from '../oci/reference.ts'
-import { type Document, type ImageSource, type Listed, TransferError } from './source.ts'
 
 /** How many images are copied at the same time, and how many blobs of each. */
 const IMAGES_AT_ONCE = 3
@@ -215,4 +216,103 @@ interface Visit {
   /** Returns the digest to store it under; undefined if the target has it. */
   reference: string | undefined
   document: Document
+}
+
+/** A manifest as it is stored. */
+export interface Document {
+  bytes: Uint8Array<ArrayBuffer>
+  mediaType: string
+}
+
+/** Sends a request to a path of a registry. */
+export type Send = (path: string, init?: RequestInit) => Promise<Response>
+
+/** Something to copy: a tag, or a manifest by its digest. */
+export interface Listed {
+  repository: string
+  reference: string
+}
+
+/** Where images are copied from. Repositories and references are not validated: the target does that. */
+export interface ImageSource {
+  /** Lists tags, and after those of a repository its manifests without one, as far as the source can list them. */
+  list(): AsyncIterable<Listed>
+  /** Returns undefined if the source does not have the manifest. */
+  manifest(repository: string, reference: string): Promise<Document | undefined>
+  /** Returns undefined if the source does not have the blob. */
+  blob(repository: string, digest: Digest): Promise<ReadableStream<Uint8Array> | undefined>
+  /** Returns the file of a blob that a target can link to, if the source keeps its files as they are. */
+  fileOf?(digest: Digest): string
+  /** Returns the digests of the manifests that refer to this one. */
+  referrers(repository: string, digest: string): Promise<string[]>
+}
+
+/** Returns the reason of a failure, in words for people. */
+export class TransferError extends Error {
+  override name = 'TransferError'
+}
+
+/** The largest manifest, in bytes. A larger one is refused before it is read. */
+export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
+
+/**
+ * Reads a manifest from a file, or returns undefined if there is none. Its digest is checked here, because a manifest that is
+ * pushed by its tag has whatever digest its bytes have.
+ *
+ * @throws TransferError when the bytes have another digest
+ */
+export async function readManifest(path: string, digest: Digest): Promise<Document | undefined> {
+  if (!existsSync(path)) return undefined
+  const bytes = await readBounded(path)
+  const mediaType = mediaTypeOf(bytes)
+  // The digest of a signed manifest of Docker schema 1 is that of its content without the signatures.
+  const isSigned = mediaType.endsWith('+prettyjws')
+  if (isSigned || digestOf(bytes, algorithmOf(digest)) === digest) return { bytes, mediaType }
+  throw new TransferError(`the bytes of ${digest} are damaged`)
+}
+
+/**
+ * Reads an ordinary file that is no larger than a manifest can be.
+ * @throws TransferError when it is larger, or a device, for example
+ */
+export async function readBounded(
+  path: string,
+  bytesMax = MANIFEST_BYTES_MAX,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const found = await stat(path)
+  if (!found.isFile()) throw new TransferError(`${path} is not a file`)
+  if (found.size > bytesMax) throw new TransferError(`${path} has ${found.size} bytes, too many`)
+  return new Uint8Array(await Bun.file(path).slice(0, bytesMax).bytes())
+}
+
+/** Reads a text as `readBounded` does. */
+export async function readText(path: string, bytesMax?: number): Promise<string> {
+  return new TextDecoder().decode(await readBounded(path, bytesMax))
+}
+
+/** Parses the JSON of a file. Throws a TransferError when it is something else. */
+export async function readJson(path: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readText(path))
+  } catch (cause) {
+    if (cause instanceof TransferError) throw cause
+    throw new TransferError(`${path} is not JSON: ${(cause as Error).message}`, { cause })
+  }
+}
+
+/** Opens the file of a blob. Returns undefined if there is none, or something else than a file. */
+export async function openBlob(path: string): Promise<ReadableStream<Uint8Array> | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  return found?.isFile() ? Bun.file(path).stream() : undefined
+}
+
+/** Returns the media type of a manifest whose storage does not record it, from its content. */
+function mediaTypeOf(bytes: Uint8Array): string {
+  const { document, children } = readParts(bytes)
+  if (typeof document.mediaType === 'string') return document.mediaType
+  if (document.schemaVersion === 1) {
+    return `application/vnd.docker.distribution.manifest.v1+${'signatures' in document ? 'prettyjws' : 'json'}`
+  }
+  const kind = children.length > 0 || 'manifests' in document ? 'index' : 'manifest'
+  return `application/vnd.oci.image.${kind}.v1+json`
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { Attempts } from '../../src/auth/attempts.ts'
+import { Attempts } from '../../src/accounts/sign-ins.ts'
 
 function make() {
   const clock = { now: 1_000_000 }

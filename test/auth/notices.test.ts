@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { Notices } from '../../src/auth/notices.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
+import { Notices } from '../../src/accounts/sign-ins.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 
 test('notices: a flush does not wait for what is noted after it, as in a flood', async () => {
   const written: string[] = []

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { openAuth } from '../../src/auth/auth.ts'
-import { registryTokens } from '../../src/core/accounts/registry-tokens.ts'
-import { sessions } from '../../src/core/accounts/sessions.ts'
-import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
+import { openAuth } from '../../src/accounts/authenticator.ts'
+import { registryTokens, sessions } from '../../src/accounts/credentials.ts'
+import { openMetadata } from '../../src/app/metadata.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 import { failureOf } from '../support/failure.ts'
 import { CALLER } from '../support/writes.ts'
 

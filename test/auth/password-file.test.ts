@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { PasswordFile } from '../../src/auth/password-file.ts'
+import { PasswordFile } from '../../src/accounts/passwords.ts'
 
 test('password file: a file that an earlier start left readable by others is replaced by a private one', async () => {
   await using folder = await temporaryFolder('password')

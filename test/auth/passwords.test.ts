@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { Passwords } from '../../src/auth/passwords.ts'
+import { Passwords } from '../../src/accounts/passwords.ts'
 import { failureOf } from '../support/failure.ts'
 
 const bcrypt = `$2y$05$${'a'.repeat(53)}`

@@ -3,12 +3,16 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { addUp, ROLE_ACTIONS, Rules } from '../../src/auth/rules.ts'
-import type { Action } from '../../src/domain/access/access.ts'
-import type { Role, Rule } from '../../src/domain/access/rule.ts'
-import { matchesPattern, parseRepositoryPattern } from '../../src/domain/repository-pattern.ts'
-import { inAll, inAny, type RepositorySet } from '../../src/domain/repository-set.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
+import type { Action, Role, Rule } from '../../src/access/access.ts'
+import {
+  inAll,
+  inAny,
+  matchesPattern,
+  parseRepositoryPattern,
+  type RepositorySet,
+} from '../../src/access/patterns.ts'
+import { addUp, ROLE_ACTIONS, Rules } from '../../src/accounts/rules.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 import { parseRepositoryName, type RepositoryName } from '../../src/oci/reference.ts'
 import { open } from '../support/writes.ts'
 

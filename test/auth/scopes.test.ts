@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
-import { grantedAccess } from '../../src/auth/granted-access.ts'
-import { Rules } from '../../src/auth/rules.ts'
-import { grantScopes } from '../../src/auth/scopes.ts'
-import { NOBODY } from '../../src/domain/access/access.ts'
+import { NOBODY } from '../../src/access/access.ts'
+import { grantedAccess } from '../../src/accounts/authenticator.ts'
+import { grantScopes } from '../../src/accounts/credentials.ts'
+import { Rules } from '../../src/accounts/rules.ts'
 
 const alice = {
   ...NOBODY,

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { generateKeyPair, importJWK, SignJWT, UnsecuredJWT } from 'jose'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { newSigningKey, SignedTokens } from '../../src/auth/signed-tokens.ts'
-import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
+import { newSigningKey, SignedTokens } from '../../src/accounts/signed-tokens.ts'
+import { openMetadata } from '../../src/app/metadata.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 
 const now = Date.UTC(2026, 0, 1)
 const seconds = now / 1000

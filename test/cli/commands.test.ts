@@ -5,7 +5,7 @@ import { build } from '../../scripts/build.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { isText, SETTINGS } from '../../src/config/settings.ts'
-import { version } from '../../src/config/version.ts'
+import { version } from '../../src/config/values.ts'
 import { runCay } from '../support/run-cay.ts'
 
 beforeAll(async () => {

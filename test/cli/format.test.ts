@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { printAnswer } from '../../src/cli/output/answer.ts'
+import { printAnswer } from '../../src/cli/answer.ts'
+import type { AdminClient } from '../../src/cli/client.ts'
 import {
   field,
   formatBytes,
@@ -11,10 +12,9 @@ import {
   formatTime,
   jsonText,
   render,
-} from '../../src/cli/output/format.ts'
-import { TableWriter } from '../../src/cli/output/table.ts'
-import type { Terminal } from '../../src/cli/output/terminal.ts'
-import type { AdminClient } from '../../src/cli/remote/admin-client.ts'
+  type Terminal,
+} from '../../src/cli/output.ts'
+import { TableWriter } from '../../src/cli/table.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { build } from '../../scripts/build.ts'
-import { readEvents } from '../../src/cli/output/event-stream.ts'
+import { readEvents } from '../../src/jobs/command.ts'
 import { failureOf } from '../support/failure.ts'
 import { runCay } from '../support/run-cay.ts'
 

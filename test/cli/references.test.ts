@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from 'bun:test'
 import { build } from '../../scripts/build.ts'
-import { formatReference, parseReferences } from '../../src/cli/input/references.ts'
+import { formatReference, parseReferences } from '../../src/cli/input.ts'
 import { EMPTY, imageManifest, randomBlob } from '../support/content.ts'
 import { pushImage } from '../support/push.ts'
 import { runCay } from '../support/run-cay.ts'

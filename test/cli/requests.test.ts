@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { NOUNS } from '../../src/cli/nouns.ts'
-import { openTerminal } from '../../src/cli/output/terminal.ts'
-import type { AdminClient } from '../../src/cli/remote/admin-client.ts'
+import { NOUNS } from '../../src/app/commands.ts'
+import type { AdminClient } from '../../src/cli/client.ts'
+import { openTerminal } from '../../src/cli/output.ts'
 import type { Verb } from '../../src/cli/verb.ts'
 import { startInProcess } from '../support/server.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { currentServer, findSignIn } from '../../src/cli/remote/sign-in.ts'
+import { currentServer, findSignIn } from '../../src/cli/connection.ts'
 
 test.each(['', 'null', '[]', '{"current":"https://a"}', '{"servers":null}'])(
   'sign-in: a file of sign-ins that contains %j is an error that says what to do',

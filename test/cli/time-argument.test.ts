@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { CommandError } from '../../src/cli/failure.ts'
-import { parseTimeArgument } from '../../src/cli/input/time-argument.ts'
+import { parseTimeArgument } from '../../src/cli/input.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00Z')
 

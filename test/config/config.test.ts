@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { formatBytes } from '../../src/cli/output/format.ts'
+import { formatBytes } from '../../src/cli/output.ts'
 import { type ConfigSources, formatSetting, type LoadedConfig, loadConfig } from '../../src/config/config.ts'
 import { SETTINGS } from '../../src/config/settings.ts'
 import { failureOf } from '../support/failure.ts'

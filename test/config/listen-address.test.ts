@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isLoopback, parseListenAddress, refuseToListen } from '../../src/config/listen-address.ts'
+import { isLoopback, parseListenAddress, refuseToListen } from '../../src/config/values.ts'
 import { longInputs, millisecondsOf } from '../support/parsing.ts'
 
 test.each([

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { DiskReserve } from '../../src/core/disk-reserve.ts'
+import { DiskReserve } from '../../src/operation/operation.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
 import { startInProcess } from '../support/server.ts'
 import { until } from '../support/until.ts'

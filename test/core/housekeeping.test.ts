@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
+import { planHousekeeping } from '../../src/app/housekeeping.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { planHousekeeping } from '../../src/core/housekeeping.ts'
-import { openClocks } from '../../src/domain/clock.ts'
+import { openClocks } from '../../src/runtime/clock.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
 
 const DAY = 86_400_000

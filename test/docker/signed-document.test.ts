@@ -2,8 +2,14 @@ import { describe, expect, test } from 'bun:test'
 import { createPublicKey } from 'node:crypto'
 import { join } from 'node:path'
 import fc from 'fast-check'
-import { parseSignedDocument, signDocument, verifySignatures } from '../../src/docker/signed-document.ts'
-import { keyId, newSigningKey, readSigningKey } from '../../src/docker/signing-key.ts'
+import {
+  keyId,
+  newSigningKey,
+  parseSignedDocument,
+  readSigningKey,
+  signDocument,
+  verifySignatures,
+} from '../../src/docker/signed-document.ts'
 import { digestOf } from '../support/content.ts'
 import { schema1Text, signed, spliced, testKey } from '../support/jws.ts'
 import { openssl } from '../support/openssl.ts'

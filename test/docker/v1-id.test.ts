@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { formatV1Id, isV1IdOf, parseV1Id } from '../../src/docker/v1-id.ts'
+import { formatV1Id, isV1IdOf, parseV1Id } from '../../src/docker/v1.ts'
 import { digestOf } from '../../src/oci/digest.ts'
 
 const key = Buffer.alloc(32, 1)

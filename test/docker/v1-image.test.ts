@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { v1Json } from '../../src/docker/v1-image.ts'
+import { v1Json } from '../../src/docker/v1.ts'
 
 const id = 'a'.repeat(64)
 const parent = 'b'.repeat(64)

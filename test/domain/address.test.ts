@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { repositoryOf, type Upstream, type Upstreams } from '../../src/domain/address.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { repositoryOf, type Upstream, type Upstreams } from '../../src/registry/registry.ts'
 
 const hub: Upstream = { name: 'docker.io', namespace: 'library' }
 const quay: Upstream = { name: 'quay', namespace: undefined }

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { certificateClock, type KeptClock, openClocks } from '../../src/domain/clock.ts'
+import { certificateClock, type KeptClock, openClocks } from '../../src/runtime/clock.ts'
 
 const DAY = 86_400_000
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
-import { Rules } from '../../src/auth/rules.ts'
-import { NOBODY } from '../../src/domain/access/access.ts'
-import { denial } from '../../src/domain/access/decision.ts'
+import { NOBODY } from '../../src/access/access.ts'
+import { denial } from '../../src/access/decision.ts'
+import { Rules } from '../../src/accounts/rules.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 
 const APP = parseRepositoryName('team/app')

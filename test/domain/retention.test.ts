@@ -1,7 +1,11 @@
 import { expect, test } from 'bun:test'
-import { type RetainedTag, retentionOf } from '../../src/domain/retention/retention.ts'
-import { compilePolicies, type RetentionPolicy } from '../../src/domain/retention/retention-policy.ts'
-import { parseTagPattern, tagMatcher } from '../../src/domain/retention/tag-pattern.ts'
+import { parseTagPattern, tagMatcher } from '../../src/access/patterns.ts'
+import {
+  compilePolicies,
+  type RetainedTag,
+  type RetentionPolicy,
+  retentionOf,
+} from '../../src/retention/rules.ts'
 
 const DAY = 86_400_000
 const NOW = 1000 * DAY

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { FileStreams } from '../../src/files/file-streams.ts'
+import { FileStreams } from '../../src/files/file-thread.ts'
 import { tar } from '../support/tar.ts'
 
 const content = tar([{ name: 'a', content: 'text' }])

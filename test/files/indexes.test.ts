@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { indexName } from '../../src/files/index-name.ts'
+import { indexName } from '../../src/files/index-folder.ts'
 import { FIRST, IndexedFiles, UNWATCHED } from '../support/indexed-files.ts'
 import { concat, directory, pax, tar } from '../support/tar.ts'
 

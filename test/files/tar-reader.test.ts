@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { unpackTar } from 'modern-tar'
-import { TarError, type TarMember, TarReader } from '../../src/files/tar-reader.ts'
+import { TarError, type TarMember, TarReader } from '../../src/files/archive.ts'
 import { concat, directory, type Member, pax, tar } from '../support/tar.ts'
 
 interface Read {

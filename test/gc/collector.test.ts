@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
-import { NOBODY } from '../../src/domain/access/access.ts'
+import { NOBODY } from '../../src/access/access.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import {

@@ -1,9 +1,9 @@
 import { expect, test } from 'bun:test'
-import type { Identity } from '../../src/domain/access/access.ts'
+import type { Identity } from '../../src/access/access.ts'
+import type { Bodies } from '../../src/http/body.ts'
 import { clientsOf } from '../../src/http/clients.ts'
-import { FrontDoor } from '../../src/http/listener/front-door.ts'
-import type { Bodies } from '../../src/http/request/bodies.ts'
-import { Origins } from '../../src/http/request/origin.ts'
+import { FrontDoor } from '../../src/http/front-door.ts'
+import { Origins } from '../../src/http/origin.ts'
 import type { RegistryError } from '../../src/oci/error.ts'
 
 const MiB = 1024 * 1024

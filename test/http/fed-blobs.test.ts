@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { connect } from 'node:net'
-import { readBlob } from '../../src/core/read-blob.ts'
-import type { ByteSink, FedBody } from '../../src/domain/blob-body.ts'
-import { blobResponse } from '../../src/http/blob-response.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { blobResponse } from '../../src/registry/blob-response.ts'
+import { readBlob } from '../../src/registry/registry.ts'
+import type { ByteSink, FedBody } from '../../src/storage/blob-store.ts'
 import { digestOf, randomBlob } from '../support/content.ts'
 
 const SIZE = 1_000_003

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { LoopTurns } from '../../src/http/loop-turns.ts'
+import { LoopTurns } from '../../src/http/clients.ts'
 
 test('one waiter continues per turn of the event loop', async () => {
   const turns = new LoopTurns()

@@ -1,8 +1,7 @@
 import { heapStats } from 'bun:jsc'
 import { expect, test } from 'bun:test'
-import { pathOf } from '../../src/http/distribution/exchange.ts'
-import { parsePath } from '../../src/http/distribution/path.ts'
-import { Origins } from '../../src/http/request/origin.ts'
+import { Origins, pathOf } from '../../src/http/origin.ts'
+import { parsePath } from '../../src/registry/exchange.ts'
 
 const COUNT = 1000
 const LONG = 'y'.repeat(15_000)

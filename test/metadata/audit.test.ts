@@ -3,8 +3,8 @@ import { expect, test } from 'bun:test'
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { auditReads, auditWrites } from '../../src/metadata/accounts/audit.ts'
-import { openForWriting } from '../../src/metadata/database.ts'
+import { auditReads, auditWrites } from '../../src/accounts/audit-rows.ts'
+import { openForWriting } from '../../src/database/database.ts'
 import { AT, CALLER, open } from '../support/writes.ts'
 
 test('audit: one account acting in a loop does not displace the entries of others', async () => {

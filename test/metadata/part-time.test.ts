@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { within } from '../../src/metadata/writer/part-time.ts'
+import { within } from '../../src/database/operation.ts'
 
 test('long writes: a part processes at least one row, even if its time is over before', () => {
   const processed: number[] = []

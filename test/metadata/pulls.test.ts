@@ -1,9 +1,8 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import type { PullKey } from '../../src/metadata/content/pulls.ts'
-import type { UsageEntry } from '../../src/metadata/content/usage.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import type { PullKey, UsageEntry } from '../../src/registry/use-rows.ts'
 import { EMPTY } from '../support/content.ts'
 import { AT, link, withMetadata } from '../support/writes.ts'
 

@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import type { Metadata } from '../../src/metadata/metadata.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import {
   descriptor,

@@ -2,10 +2,20 @@ import { afterAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { eq, sql } from 'drizzle-orm'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { type Db, openForWriting } from '../../src/metadata/database.ts'
-import { deleteBy, insertForId, pageBy, putInto, selectBy, updateBy } from '../../src/metadata/rows.ts'
-import { convertedManifest, repository, tag, total } from '../../src/metadata/schema/schema.ts'
-import { number, optional, statement, text } from '../../src/metadata/statement.ts'
+import { type Db, openForWriting } from '../../src/database/database.ts'
+import { convertedManifest, repository, tag, total } from '../../src/database/schema.ts'
+import {
+  deleteBy,
+  insertForId,
+  number,
+  optional,
+  pageBy,
+  putInto,
+  selectBy,
+  statement,
+  text,
+  updateBy,
+} from '../../src/database/statement.ts'
 import { open } from '../support/writes.ts'
 
 const resources = new AsyncDisposableStack()

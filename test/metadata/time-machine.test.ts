@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { EVERYTHING } from '../../src/domain/repository-set.ts'
+import { EVERYTHING } from '../../src/access/patterns.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseTag } from '../../src/oci/reference.ts'
 import { EMPTY } from '../support/content.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { openForWriting } from '../../src/metadata/database.ts'
+import { openForWriting } from '../../src/database/database.ts'
 
 test('database: each commit is synced, on macOS including the drive cache', async () => {
   await using folder = await temporaryFolder('database')

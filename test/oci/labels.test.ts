@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { commonLabels, expiresAfterSeconds, type Labels, labelsOfConfig } from '../../src/oci/labels.ts'
+import { commonLabels, expiresAfterSeconds, type Labels, labelsOfConfig } from '../../src/oci/image-config.ts'
 
 const encode = (text: string) => new TextEncoder().encode(text)
 

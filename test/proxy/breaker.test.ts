@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { Breaker } from '../../src/proxy/upstream/breaker.ts'
-import { EndpointBreaker, type RequestEnd } from '../../src/proxy/upstream/endpoint-breaker.ts'
+import { Breaker, EndpointBreaker, type RequestEnd } from '../../src/cache/upstream/breaker.ts'
 
 const PAUSE_MS = 5000
 

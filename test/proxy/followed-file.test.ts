@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
-import { FollowedFile } from '../../src/proxy/fills/followed-file.ts'
-import { Pace } from '../../src/proxy/fills/pace.ts'
+import { FollowedFile } from '../../src/cache/fill.ts'
+import { Pace } from '../../src/cache/pace.ts'
+import type { GrowingFile } from '../../src/storage/blob-store.ts'
 import { SharedReads } from '../../src/storage/shared-reads.ts'
-import type { GrowingFile } from '../../src/storage/uploads/fill-store.ts'
 import { failureOf } from '../support/failure.ts'
 import { until } from '../support/until.ts'
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'bun:test'
-import type { Use } from '../../src/metadata/cache/cached-content.ts'
+import type { Use } from '../../src/cache/cached-content.ts'
+import { LastUse } from '../../src/cache/flights.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { LastUse } from '../../src/proxy/last-use.ts'
 import { randomBlob } from '../support/content.ts'
 
 test('last use: what cannot be written is written the next time, with the newest time of each use', async () => {

@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test'
-import { Partials } from '../../src/proxy/partials.ts'
-import type { Upload } from '../../src/storage/blob-store.ts'
-import type { PartialBlob } from '../../src/storage/uploads/fill-store.ts'
+import { Partials } from '../../src/cache/room.ts'
+import type { PartialBlob, Upload } from '../../src/storage/blob-store.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
 
 const NOW = Date.UTC(2026, 0, 1)

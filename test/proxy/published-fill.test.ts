@@ -1,10 +1,9 @@
 import { expect, test } from 'bun:test'
+import { CachedBlobs, type CachedBlobsOptions } from '../../src/cache/blobs.ts'
+import type { Fill } from '../../src/cache/fill.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { registryError } from '../../src/oci/error.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { CachedBlobs } from '../../src/proxy/cached-blobs.ts'
-import type { CachedBlobsOptions } from '../../src/proxy/cached-blobs-options.ts'
-import type { Fill } from '../../src/proxy/fills/fill.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import { randomBlob } from '../support/content.ts'
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { Rate } from '../../src/proxy/fills/rate.ts'
+import { Rate } from '../../src/cache/pace.ts'
 import { startCache } from '../support/cache.ts'
 import { Clock } from '../support/clock.ts'
 import { randomBlob } from '../support/content.ts'

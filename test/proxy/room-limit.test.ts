@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { Room } from '../../src/proxy/room.ts'
+import { Room } from '../../src/cache/room.ts'
 import { imageManifest, randomBlob } from '../support/content.ts'
 import { startSmall } from '../support/small-cache.ts'
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { RequestPlaces, sharedRequestPlaces } from '../../src/proxy/upstream/request-places.ts'
+import { RequestPlaces, sharedRequestPlaces } from '../../src/cache/upstream/connections.ts'
 import { startCache } from '../support/cache.ts'
 import { EMPTY, imageManifest } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'

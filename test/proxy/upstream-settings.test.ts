@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { openAutomatic } from '../../src/tls/automatic.ts'
+import { openAutomatic } from '../../src/tls/tls.ts'
 import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { openMemoryLog } from '../support/memory-log.ts'

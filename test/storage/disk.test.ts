@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { spaceOf } from '../../src/storage/disk.ts'
+import { spaceOf } from '../../src/storage/durable-file.ts'
 
 test('disk: a file system without a size counts as having space, and a full one does not', () => {
   const bsize = 4096

@@ -1,8 +1,7 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
-import { filesystemFills } from '../../src/storage/uploads/filesystem-fills.ts'
-import { FilesystemUploads } from '../../src/storage/uploads/filesystem-uploads.ts'
+import { FilesystemUploads, filesystemFills } from '../../src/storage/uploads.ts'
 import { randomBlob } from '../support/content.ts'
 
 const SIZE = 300_000

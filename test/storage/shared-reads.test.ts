@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
+import type { GrowingFile } from '../../src/storage/blob-store.ts'
 import { SharedReads } from '../../src/storage/shared-reads.ts'
-import type { GrowingFile } from '../../src/storage/uploads/fill-store.ts'
 
 /** A file that records which ranges are read. */
 function fileOf(bytes: Uint8Array): GrowingFile & { reads: [at: number, length: number][] } {

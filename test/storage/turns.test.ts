@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { Turns } from '../../src/storage/turns.ts'
+import { Turns } from '../../src/storage/append.ts'
 
 test('turns: a client with many large uploads does not delay the upload of another client', async () => {
   const turns = new Turns()

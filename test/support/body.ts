@@ -1,4 +1,4 @@
-import type { UploadBody } from '../../src/domain/blob-body.ts'
+import type { UploadBody } from '../../src/storage/blob-store.ts'
 
 /** Returns a body that arrives in these parts. */
 export function bodyOf(...parts: Uint8Array<ArrayBuffer>[]): UploadBody {

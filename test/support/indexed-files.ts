@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { FileError, type FileSource } from '../../src/files/file-question.ts'
 import { IndexFolder } from '../../src/files/index-folder.ts'
 import { INDEX_LIMITS, Indexes, type IndexLimits } from '../../src/files/indexes.ts'
+import { FileError, type FileSource } from '../../src/files/question.ts'
 import { type Member, tar } from './tar.ts'
 
 /** Work that nobody watches or cancels. */

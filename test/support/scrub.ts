@@ -1,5 +1,5 @@
 import { parseDigest } from '../../src/oci/digest.ts'
-import { blobPlace } from '../../src/storage/blob-place.ts'
+import { blobPlace } from '../../src/storage/blob-store.ts'
 import type { Named } from './content.ts'
 import { expectStatus } from './push.ts'
 import type { TestServer } from './server.ts'

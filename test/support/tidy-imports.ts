@@ -2,68 +2,98 @@ import { posix } from 'node:path'
 import type { SourceFile } from './source-file.ts'
 import type { Rule } from './tidy-rules.ts'
 
-/** The layers: a folder may import itself and the folders of the lines below its own. */
-const layers = [
-  ['main.ts'],
-  ['cli', 'page'],
-  ['app.ts'],
-  ['http'],
-  ['core'],
-  ['auth', 'backup', 'files', 'proxy', 'gc', 'integrity', 'tls', 'transfer', 'data-folder'],
-  ['storage', 'metadata'],
-  ['domain'],
-  ['docker'],
-  ['oci'],
-]
+/** What puts everything together. */
+const composition = ['main.ts', 'app.ts', 'app', 'page', 'contract.ts']
 
-/** What the surfaces may reach only through the services of core/. */
-const behindCore = [
-  'auth',
-  'backup',
-  'files',
-  'gc',
-  'integrity',
-  'metadata',
-  'proxy',
-  'storage',
-  'tls',
+/** The capabilities, in an order in which each imports only those behind it. `operations.ts` joins their reads and writes. */
+const capabilities = [
+  'service',
+  'operation',
   'transfer',
-  'data-folder',
+  'backup',
+  'operations.ts',
+  'docker-v1',
+  'files',
+  'content',
+  'cache',
+  'retention',
+  'quota',
+  'integrity',
+  'history',
+  'garbage',
+  'registry',
+  'accounts',
+  'jobs',
+  'tls',
 ]
 
-/** What only app.ts and the file's own folder may import. */
-const implementations = ['storage/filesystem.ts', 'core/registry/local-registry.ts']
+/** The kernel, which knows no capability. */
+const kernel = [
+  'data-folder',
+  'cli',
+  'http',
+  'database',
+  'storage',
+  'config',
+  'access',
+  'runtime',
+  'docker',
+  'oci',
+]
 
-/** Packages and platform modules, with the only places that may import them. */
-const technologies: [packages: RegExp, places: string[]][] = [
-  [/^(elysia|@elysiajs\/)/, ['http', 'app.ts']],
-  [/^drizzle-orm/, ['metadata']],
-  [/^bun:sqlite/, ['metadata', 'files']],
-  [
-    /^node:fs/,
-    [
-      'storage',
-      'metadata',
-      'cli',
-      'tls',
-      'auth',
-      'config',
-      'telemetry',
-      'app.ts',
-      'data-folder',
-      'backup',
-      'files',
-      'integrity',
-      'transfer',
-    ],
+/** A folder can import itself and what stands behind it. */
+const order = [...composition, ...capabilities, ...kernel]
+
+/**
+ * The files by which a capability is imported by others, besides the one that has its name: the rows of its tables, for
+ * the reads and writes of others.
+ */
+const doors: Readonly<Record<string, readonly string[]>> = {
+  '*': ['store.ts', 'models.ts', 'command.ts'],
+  accounts: ['audit-rows.ts'],
+  content: ['repositories.ts'],
+  garbage: ['collection.ts', 'purge.ts'],
+  integrity: ['fsck-command.ts'],
+  jobs: ['api.ts'],
+  registry: [
+    'blob-response.ts',
+    'blob-rows.ts',
+    'content-reader.ts',
+    'content-writes.ts',
+    'conversions.ts',
+    'exchange.ts',
+    'grace.ts',
+    'large-pushes.ts',
+    'local-manifests.ts',
+    'local-parts.ts',
+    'manifest-reads.ts',
+    'manifest-rows.ts',
+    'marks.ts',
+    'openapi.ts',
+    'repository-rows.ts',
+    'tag-lines.ts',
+    'tag-reads.ts',
+    'tag-rows.ts',
+    'upstream-rows.ts',
+    'use-rows.ts',
   ],
-  [/^(@peculiar\/|reflect-metadata)/, ['tls']],
-  [/^(commander|@bomb\.sh\/)/, ['cli', 'main.ts']],
+  tls: ['trust.ts'],
+}
+
+/** What only the composition and the file's own folder import. */
+const implementations = ['storage/uploads.ts', 'registry/local-registry.ts']
+
+/** Packages and platform modules, with the only files that may import them. */
+const technologies: [packages: RegExp, places: RegExp][] = [
+  [/^@elysiajs\//, /^(http|app)\//],
+  [/^elysia/, /^(http|app)\/|\/(\w+-)?(api|models)\.ts$|\/(docker-v1|metrics|operation|token-endpoint)\.ts$/],
+  [/^(@peculiar\/|reflect-metadata)/, /^tls\//],
+  [/^(commander|@bomb\.sh\/)/, /^(app|cli)\/|\/command\.ts$|^main\.ts$/],
 ]
 
 /** Pure folders: no files, sockets or frameworks. Modules that only compute, such as `node:crypto`, are allowed. */
 const pure = {
-  places: { oci: [], docker: ['oci'], domain: ['oci'] } as Record<string, string[]>,
+  places: { oci: [], docker: ['oci'], access: ['oci'] } as Record<string, string[]>,
   banned: /^(node:(fs|net|http|https|child_process|os|worker_threads)|bun)\b/,
 }
 
@@ -71,48 +101,55 @@ export const importRules: Rule[] = [
   {
     name: 'imports point one way',
     bad: [
-      ['src/auth/token.ts', "import { tags } from '../core/tags.ts'"],
-      ['src/core/tags.ts', "const app = await import('../app.ts')"],
-      ['src/metadata/blobs.ts', "export type { BlobStore } from '../storage/blob-store.ts'"],
-      ['src/config/config.ts', "import type { Registry } from '../core/registry.ts'"],
+      ['src/accounts/accounts.ts', "import { tags } from '../content/tags.ts'"],
+      ['src/quota/quota.ts', "const app = await import('../app.ts')"],
+      ['src/database/metadata.ts', "export type { Registry } from '../registry/registry.ts'"],
+      ['src/config/config.ts', "import type { Retention } from '../retention/retention.ts'"],
       ['src/oci/manifest.ts', "import { parseSchema1 } from '../docker/schema1.ts'"],
+      ['src/new/new.ts', "import { parseDigest } from '../oci/digest.ts'"],
     ],
     faults: (file) => ours(file).flatMap(({ from, to }) => (pointsDown(from, to) ? [] : [`imports ${to}`])),
   },
   {
-    name: 'the surfaces reach the database, the store and the rest through the services of core/',
-    bad: [
-      ['src/http/distribution/blobs.ts', "import type { Metadata } from '../../metadata/metadata.ts'"],
-      ['src/cli/nouns/content/tags.ts', "import type { Collector } from '../../../gc/collector.ts'"],
-    ],
-    faults: (file) =>
-      ours(file).flatMap(({ from, to }) =>
-        ['http', 'cli'].includes(place(from)) && behindCore.includes(place(to)) ? [`imports ${to}`] : [],
-      ),
+    name: 'a capability is imported by its doors',
+    bad: [['src/retention/retention.ts', "import { Scan } from '../garbage/scan.ts'"]],
+    faults: (file) => ours(file).flatMap(({ from, to }) => (entersByDoor(from, to) ? [] : [`imports ${to}`])),
   },
   {
-    name: 'only app.ts imports implementations',
-    bad: [['src/http/distribution/blobs.ts', "import { Files } from '../../storage/filesystem.ts'"]],
+    name: 'only the composition imports implementations',
+    bad: [['src/quota/quota.ts', "import { LocalRegistry } from '../registry/local-registry.ts'"]],
     faults: (file) =>
       ours(file).flatMap(({ from, to }) =>
-        implementations.includes(to) && from !== 'app.ts' && place(from) !== place(to)
+        implementations.includes(to) && !composition.includes(place(from)) && place(from) !== place(to)
           ? [`imports ${to}`]
           : [],
       ),
   },
   {
     name: 'a technology stays in its place',
-    bad: [['src/core/tags.ts', "import { sql } from 'drizzle-orm'"]],
+    bad: [
+      ['src/content/tags.ts', "import { Elysia } from 'elysia'"],
+      ['src/content/tags.ts', "import { Command } from 'commander'"],
+    ],
     faults: (file) =>
-      isSource(file) ? file.imports.filter((name) => isOutOfPlace(place(withoutSrc(file.path)), name)) : [],
+      isSource(file) ? file.imports.filter((name) => isOutOfPlace(withoutSrc(file.path), name)) : [],
+  },
+  {
+    name: 'SQL and HTTP do not meet in a file',
+    bad: [['src/quota/api.ts', "import { t } from 'elysia'\nimport { sql } from 'drizzle-orm'"]],
+    faults: (file) => {
+      const has = (name: RegExp) => file.imports.find((one) => name.test(one))
+      const sql = isSource(file) && has(/^drizzle-orm/)
+      return sql && has(/^elysia|\/http\/(?!controller)/) ? [`imports ${sql}`] : []
+    },
   },
   {
     name: 'what is pure imports only what is pure and below it, and touches nothing outside',
     bad: [
       ['src/oci/digest.ts', "import { readFile } from 'node:fs/promises'"],
       ['src/oci/manifest.ts', "import { parseSchema1 } from '../docker/schema1.ts'"],
-      ['src/docker/schema1.ts', "import { log } from '../telemetry/log.ts'"],
-      ['src/docker/schema1.ts', "import type { StoredManifest } from '../domain/registry.ts'"],
+      ['src/docker/schema1.ts', "import { log } from '../runtime/log.ts'"],
+      ['src/access/access.ts', "import type { Registry } from '../registry/registry.ts'"],
     ],
     faults: (file) => {
       const below = isSource(file) ? pure.places[place(withoutSrc(file.path))] : undefined
@@ -138,21 +175,28 @@ function ours(file: SourceFile): { from: string; to: string }[] {
   )
 }
 
-/**
- * Reports whether an import points to the same or a lower layer. Files directly in src/ without a layer may be imported
- * from anywhere, and import only each other.
- */
+/** Reports whether an import stays in its folder or leads to one that stands behind it. */
 function pointsDown(from: string, to: string): boolean {
-  const [fromLayer, toLayer] = [from, to].map((path) =>
-    layers.findIndex((layer) => layer.includes(place(path))),
-  )
-  if (place(from) === place(to) || toLayer === -1) return true
-  if (fromLayer === -1) return toLayer === layers.length - 1
-  return (fromLayer ?? 0) < (toLayer ?? 0)
+  const [at, target] = [order.indexOf(place(from)), order.indexOf(place(to))]
+  return at !== -1 && target !== -1 && (place(from) === place(to) || at < target || isComposed(from, to))
 }
 
-function isOutOfPlace(where: string, name: string): boolean {
-  return technologies.some(([packages, places]) => packages.test(name) && !places.includes(where))
+/** The files of the composition import each other. */
+function isComposed(from: string, to: string): boolean {
+  const parts = ['app.ts', 'app', 'main.ts']
+  return parts.includes(place(from)) && parts.includes(place(to))
+}
+
+function entersByDoor(from: string, to: string): boolean {
+  const [own, other] = [place(from), place(to)]
+  if (own === other || composition.includes(own) || own === 'operations.ts') return true
+  if (!capabilities.includes(other) || other.endsWith('.ts')) return true
+  const name = to.slice(other.length + 1)
+  return [`${other}.ts`, ...(doors['*'] ?? []), ...(doors[other] ?? [])].includes(name)
+}
+
+function isOutOfPlace(path: string, name: string): boolean {
+  return technologies.some(([packages, places]) => packages.test(name) && !places.test(path))
 }
 
 /** Returns the folder of src/ that a file is in, or the file itself if it is directly in src/. */

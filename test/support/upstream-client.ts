@@ -1,9 +1,9 @@
+import { AnswerMemory } from '../../src/cache/upstream/body.ts'
+import { sharedRequestPlaces } from '../../src/cache/upstream/connections.ts'
+import type { UpstreamError } from '../../src/cache/upstream/failure.ts'
+import { Upstream, type UpstreamOptions } from '../../src/cache/upstream/upstream.ts'
 import type { UpstreamSettings } from '../../src/config/upstreams.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
-import { AnswerMemory } from '../../src/proxy/answer-memory.ts'
-import { sharedRequestPlaces } from '../../src/proxy/upstream/request-places.ts'
-import { Upstream, type UpstreamOptions } from '../../src/proxy/upstream/upstream.ts'
-import type { UpstreamError } from '../../src/proxy/upstream/upstream-error.ts'
 import { failureOf } from './failure.ts'
 import type { FakeUpstream } from './upstream.ts'
 

@@ -1,5 +1,6 @@
-import type { Caller } from '../../src/domain/access/caller.ts'
-import { type Metadata, openMetadata } from '../../src/metadata/metadata.ts'
+import type { Caller } from '../../src/access/access.ts'
+import { openMetadata } from '../../src/app/metadata.ts'
+import type { Metadata } from '../../src/database/metadata.ts'
 import { type Digest, parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { parseTlsChoice } from '../../src/config/tls-choice.ts'
+import { parseTlsChoice } from '../../src/config/values.ts'
 import { certificateNames, coversNames } from '../../src/tls/certificate-names.ts'
 
 test('certificate names: loopback, the host, its addresses, and the setting are covered', () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openAuthority } from '../../src/tls/authority.ts'
-import { trustSteps } from '../../src/tls/trust-steps.ts'
+import { trustSteps } from '../../src/tls/trust.ts'
 import { runCay } from '../support/run-cay.ts'
 
 describe('cay trust', () => {

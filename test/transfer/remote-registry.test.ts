@@ -2,9 +2,7 @@ import { expect, test } from 'bun:test'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { RegistryClient } from '../../src/transfer/registry-client.ts'
-import { openRemoteRegistry } from '../../src/transfer/remote-registry.ts'
-import { readAtMost } from '../../src/transfer/response-body.ts'
+import { openRemoteRegistry, RegistryClient, readAtMost } from '../../src/transfer/registries.ts'
 
 /** A registry that answers as told, and what it was sent. */
 function startFake(answer: (request: Request, url: URL) => Response) {

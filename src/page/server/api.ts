@@ -1,5 +1,6 @@
 import { signal } from '@preact/signals'
-import type { Answer, Body, Item, Known, Method, Query } from '../../http/admin/answers.ts'
+import type { Answer, Body, Item, Known, Query } from '../../contract.ts'
+import type { Method } from '../../http/operation.ts'
 
 export type { Answer, Item, Known }
 

@@ -1,4 +1,4 @@
-import { isObject, type Json } from '../../oci/lenient-json.ts'
+import { isObject, type Json } from '../../oci/json.ts'
 /** A package that an SBOM lists. */
 export interface SbomPackage {
   name: string

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import { Changes } from '../../../src/core/content/changes.ts'
-import type { EventRow } from '../../../src/metadata/outbox.ts'
+import type { EventRow } from '../../../src/database/outbox.ts'
+import { Changes } from '../../../src/history/history.ts'
 
 const NEWEST = { id: 1000, at: 0 }
 

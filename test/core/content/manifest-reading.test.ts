@@ -1,10 +1,9 @@
 import { expect, test } from 'bun:test'
-import { descriptions } from '../../../src/core/content/description.ts'
-import { ManifestReading } from '../../../src/core/content/manifest-reading.ts'
-import { ContentReader } from '../../../src/core/content-reader.ts'
-import type { Metadata } from '../../../src/metadata/metadata.ts'
+import { descriptions, ManifestReading } from '../../../src/content/content.ts'
+import type { Metadata } from '../../../src/database/metadata.ts'
 import type { Digest } from '../../../src/oci/digest.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
+import { ContentReader } from '../../../src/registry/content-reader.ts'
 import {
   descriptor,
   imageIndex,

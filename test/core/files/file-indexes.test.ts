@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { FileIndexes, type FileIndexOptions } from '../../../src/core/files/file-indexes.ts'
+import { FileIndexes, type FileIndexOptions } from '../../../src/files/files.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 
 /** Indexes of layers whose work a test ends. */

@@ -1,12 +1,11 @@
 import { describe, expect, test } from 'bun:test'
-import { ContentReader } from '../../../src/core/content-reader.ts'
-import { type ConversionStore, Conversions } from '../../../src/core/pulls/conversions.ts'
-import { newSigningKey, readSigningKey } from '../../../src/docker/signing-key.ts'
-import type { Registry, StoredManifest } from '../../../src/domain/registry.ts'
-import type { Digest } from '../../../src/oci/digest.ts'
-import { parseDigest } from '../../../src/oci/digest.ts'
+import { newSigningKey, readSigningKey } from '../../../src/docker/signed-document.ts'
+import { type Digest, parseDigest } from '../../../src/oci/digest.ts'
 import { registryError } from '../../../src/oci/error.ts'
 import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
+import { ContentReader } from '../../../src/registry/content-reader.ts'
+import { type ConversionStore, Conversions } from '../../../src/registry/conversions.ts'
+import type { Registry, StoredManifest } from '../../../src/registry/registry.ts'
 import {
   descriptor,
   digestOf,

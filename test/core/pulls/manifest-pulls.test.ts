@@ -1,15 +1,14 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { ContentReader } from '../../../src/core/content-reader.ts'
-import { Conversions } from '../../../src/core/pulls/conversions.ts'
-import { NegotiatedManifests, type SentManifest } from '../../../src/core/pulls/manifest-pulls.ts'
-import { newSigningKey, readSigningKey } from '../../../src/docker/signing-key.ts'
-import type { Manifests, Registry, StoredManifest } from '../../../src/domain/registry.ts'
-import { accepts, parseAccept } from '../../../src/oci/accept.ts'
+import { newSigningKey, readSigningKey } from '../../../src/docker/signed-document.ts'
 import { type Digest, parseDigest } from '../../../src/oci/digest.ts'
 import { RegistryError, registryError } from '../../../src/oci/error.ts'
-import { isIndex } from '../../../src/oci/media-type.ts'
+import { accepts, isIndex, parseAccept } from '../../../src/oci/media-type.ts'
 import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
+import { ContentReader } from '../../../src/registry/content-reader.ts'
+import { Conversions } from '../../../src/registry/conversions.ts'
+import { NegotiatedManifests, type SentManifest } from '../../../src/registry/pulls.ts'
+import type { Manifests, Registry, StoredManifest } from '../../../src/registry/registry.ts'
 import {
   DOCKER_LIST,
   DOCKER_MANIFEST,

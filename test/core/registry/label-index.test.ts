@@ -1,9 +1,9 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { ContentReader } from '../../../src/core/content-reader.ts'
-import { labelIndex } from '../../../src/core/registry/label-index.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
+import { ContentReader } from '../../../src/registry/content-reader.ts'
+import { labelIndex } from '../../../src/registry/labels.ts'
 import { EMPTY, imageManifest } from '../../support/content.ts'
 import { APP, openMachine } from '../../support/time-machine.ts'
 

@@ -1,18 +1,17 @@
 import { expect, test } from 'bun:test'
 import { Elysia, t } from 'elysia'
-import { grantedAccess } from '../../../src/auth/granted-access.ts'
-import { openAccess } from '../../../src/auth/open-access.ts'
-import { Rules } from '../../../src/auth/rules.ts'
-import { readPage } from '../../../src/core/page.ts'
-import { type Access, type Action, type Identity, NOBODY } from '../../../src/domain/access/access.ts'
-import { type AdminContext, controller } from '../../../src/http/admin/context.ts'
-import { operation } from '../../../src/http/admin/operation.ts'
-import { mapPage, pageOf, pageParameters, RepositoryParam } from '../../../src/http/admin/schemas.ts'
-import type { ApiServices } from '../../../src/http/admin/services.ts'
-import { errors } from '../../../src/http/problem/errors.ts'
-import { openBodies } from '../../../src/http/request/bodies.ts'
+import { type Access, type Action, type Identity, NOBODY } from '../../../src/access/access.ts'
+import { grantedAccess, openAccess } from '../../../src/accounts/authenticator.ts'
+import { Rules } from '../../../src/accounts/rules.ts'
+import { checkVersion } from '../../../src/database/operation.ts'
+import { openBodies } from '../../../src/http/body.ts'
+import type { ApiServices } from '../../../src/http/controller.ts'
+import { type AdminContext, controller } from '../../../src/http/controller.ts'
+import { readPage } from '../../../src/http/list-page.ts'
+import { operation } from '../../../src/http/operation.ts'
+import { errors } from '../../../src/http/problem.ts'
+import { mapPage, pageOf, pageParameters, RepositoryParam } from '../../../src/http/schemas.ts'
 import { SessionCookies } from '../../../src/http/session-cookie.ts'
-import { checkVersion } from '../../../src/metadata/versions.ts'
 import type { RepositoryName } from '../../../src/oci/reference.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 
@@ -77,7 +76,8 @@ function notes(as: Identity, access = grantedAccess) {
 
 function contextFor(as: Identity, access: Access): AdminContext {
   return {
-    accounts: { audit: { noteRefusal() {} } } as unknown as AdminContext['accounts'],
+    accounts: {} as AdminContext['accounts'],
+    noteRefusal() {},
     content: {} as ApiServices,
     cookies: new SessionCookies(() => ''),
     now: Date.now,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { routes } from '../../../src/http/distribution/routes.ts'
+import { routes } from '../../../src/registry/routes.ts'
 import { type AccountsServer, basic, bearer, startWithAccounts } from '../../support/accounts.ts'
 import { EMPTY, imageManifest, type Named, named, OCI_MANIFEST } from '../../support/content.ts'
 import { pushBlob, pushImage, startUpload } from '../../support/push.ts'

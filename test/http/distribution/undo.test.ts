@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../../scripts/lib/temporary-folder.ts'
-import type { Metadata } from '../../../src/metadata/metadata.ts'
+import type { Metadata } from '../../../src/database/metadata.ts'
 import { parseDigest } from '../../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../../src/oci/reference.ts'
 import { Clock } from '../../support/clock.ts'

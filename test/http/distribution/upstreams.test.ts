@@ -1,11 +1,11 @@
 import { expect, test } from 'bun:test'
-import { openAccess } from '../../../src/auth/open-access.ts'
-import { type Access, NOBODY } from '../../../src/domain/access/access.ts'
-import type { Upstream } from '../../../src/domain/address.ts'
-import { type V2Options, v2Dispatch } from '../../../src/http/distribution/dispatch.ts'
-import { routes } from '../../../src/http/distribution/routes.ts'
-import { openBodies } from '../../../src/http/request/bodies.ts'
-import { Metrics } from '../../../src/telemetry/metrics.ts'
+import { type Access, NOBODY } from '../../../src/access/access.ts'
+import { openAccess } from '../../../src/accounts/authenticator.ts'
+import { openBodies } from '../../../src/http/body.ts'
+import { type V2Options, v2Dispatch } from '../../../src/registry/dispatch.ts'
+import type { Upstream } from '../../../src/registry/registry.ts'
+import { routes } from '../../../src/registry/routes.ts'
+import { Metrics } from '../../../src/runtime/metrics.ts'
 import { openMemoryLog } from '../../support/memory-log.ts'
 
 const hub: Upstream = { name: 'docker.io', namespace: 'library' }

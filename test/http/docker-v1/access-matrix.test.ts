@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { V1_ROUTES } from '../../../src/http/docker-v1/routes.ts'
+import { V1_ROUTES } from '../../../src/docker-v1/routes.ts'
 import { type AccountsServer, basic, bearer, startWithAccounts } from '../../support/accounts.ts'
 import { pushImage } from '../../support/push.ts'
 import { oldImage } from '../../support/v1.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseV1Path } from '../../../src/http/docker-v1/path.ts'
+import { parseV1Path } from '../../../src/docker-v1/exchange.ts'
 import { RegistryError } from '../../../src/oci/error.ts'
 import { longInputs, millisecondsOf } from '../../support/parsing.ts'
 

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
-import { AllowedHosts } from '../../../src/http/listener/allowed-hosts.ts'
-import { FrontDoor } from '../../../src/http/listener/front-door.ts'
+import { AllowedHosts, FrontDoor } from '../../../src/http/front-door.ts'
 import { exchangeRaw } from '../../support/raw-request.ts'
 import { SERVERS, type TestServer } from '../../support/server.ts'
 

@@ -1,7 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Arrival } from '../../../src/http/listener/arrival.ts'
-import { FrontDoor } from '../../../src/http/listener/front-door.ts'
-import { OutgoingBodies } from '../../../src/http/listener/outgoing-bodies.ts'
+import { type Arrival, FrontDoor, OutgoingBodies } from '../../../src/http/front-door.ts'
 
 const MiB = 1024 * 1024
 

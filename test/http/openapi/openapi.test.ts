@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import type { OpenAPIV3 } from 'openapi-types'
 import { startServer } from '../../../scripts/lib/server.ts'
-import { openapi } from '../../../src/http/openapi/openapi.ts'
+import { openapi } from '../../../src/http/openapi.ts'
 import { withoutReferences } from '../../support/described.ts'
 
 const paths: OpenAPIV3.PathsObject = {

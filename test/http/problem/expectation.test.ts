@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type ExpectedSchema, expectationOf } from '../../../src/http/problem/expectation.ts'
+import { type ExpectedSchema, expectationOf } from '../../../src/http/problem.ts'
 
 const CASES: [ExpectedSchema, string | undefined][] = [
   [{ type: 'string', enum: ['name', 'updated', 'size'] }, 'name, updated or size'],

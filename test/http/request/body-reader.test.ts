@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { BodyReader, type BodyReaderOptions } from '../../../src/http/request/body-reader.ts'
+import { BodyReader, type BodyReaderOptions } from '../../../src/http/body.ts'
 import { failureOf } from '../../support/failure.ts'
 
 const withBody = (

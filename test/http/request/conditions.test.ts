@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { conditionOf, isKnown } from '../../../src/http/request/conditions.ts'
+import { conditionOf, isKnown } from '../../../src/http/origin.ts'
 import { longInputs, millisecondsOf } from '../../support/parsing.ts'
 
 const requestWith = (tags: string) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { MemoryBudget } from '../../../src/http/request/memory-budget.ts'
+import { MemoryBudget } from '../../../src/http/body.ts'
 import { failureOf } from '../../support/failure.ts'
 
 const stays = () => new AbortController().signal

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { type OriginOptions, Origins } from '../../../src/http/request/origin.ts'
+import { type OriginOptions, Origins } from '../../../src/http/origin.ts'
 
 function origins(options: Partial<OriginOptions> = {}) {
   return new Origins({ externalUrl: undefined, trustedProxies: [], isTls: false, ...options })

@@ -1,0 +1,4 @@
+import { serveWrites } from '../database/writer.ts'
+import { operations, VOLATILE } from '../operations.ts'
+
+serveWrites({ operations, volatile: VOLATILE })

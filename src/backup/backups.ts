@@ -1,0 +1,146 @@
+import { resolve } from 'node:path'
+import type { LoadConfig } from '../cli/connection.ts'
+import { CommandError, EXIT } from '../cli/failure.ts'
+import { formatBytes, formatCount, openProgress, openTerminal, type Terminal } from '../cli/output.ts'
+import { requireRegistry } from '../cli/registry-folder.ts'
+import { plural } from '../cli/verb.ts'
+import type { Config } from '../config/schema.ts'
+import { type BackedUp, type BackupOptions, backUp } from './backup.ts'
+import { listSnapshots, type NamedSnapshot } from './folder.ts'
+import { findSnapshot, type RestoreOptions, restoreBackup, type Verified, verifySnapshot } from './restore.ts'
+
+type Progress = Pick<BackupOptions, 'progress' | 'signal'>
+
+/** Backups of one data folder, made by the process that calls. Paths are relative to the working folder. */
+class Backups {
+  private readonly folders: { data: string; metadata: string }
+
+  constructor({ data, metadata = data }: Pick<Config, 'data' | 'metadata'>) {
+    this.folders = { data: resolve(data), metadata: resolve(metadata) }
+  }
+
+  /** Makes a snapshot of the data folder, while a server may use it. Throws an Error that says what failed. */
+  make(target: string, options: Progress & Pick<BackupOptions, 'keep' | 'withCache'>): Promise<BackedUp> {
+    return backUp({ ...options, ...this.folders, target: resolve(target), at: Date.now() })
+  }
+
+  /** Lists the complete snapshots of a backup folder, the oldest first. */
+  list(target: string): Promise<NamedSnapshot[]> {
+    return listSnapshots(resolve(target))
+  }
+
+  /** Reads and hashes everything that the newest snapshot needs. */
+  async verify(target: string, options: Progress): Promise<Verified & { snapshot: NamedSnapshot }> {
+    const snapshot = await findSnapshot(resolve(target), undefined)
+    return { ...(await verifySnapshot(resolve(target), snapshot, options)), snapshot }
+  }
+
+  /** Restores a snapshot, the newest by default, into the data folder, which must be empty. */
+  restore(source: string, options: Progress & Pick<RestoreOptions, 'name'>) {
+    return restoreBackup({ ...options, ...this.folders, source: resolve(source) })
+  }
+}
+
+type Options = Readonly<Record<string, string>>
+
+/** How many missing blobs are named in the output. */
+const NAMED_MAX = 20
+
+/** `cay backup`: makes a snapshot, or verifies or lists those of a backup folder. Returns the exit code. */
+export async function backup(folder: string, options: Options, load: LoadConfig): Promise<number> {
+  const terminal = openTerminal(process.env)
+  const { config } = await load(options)
+  const backups = new Backups(config)
+  if (options.list) return await list(backups, folder, terminal)
+  if (options.verify) return await verify(backups, folder, terminal)
+  const keep = options.keep === undefined ? undefined : parseKeep(options.keep)
+  requireRegistry(resolve(config.metadata ?? config.data))
+  keepPrivate()
+  const { progress, end } = openProgress(terminal, lineOf)
+  const made = await backups
+    .make(folder, { keep, withCache: options.withCache !== undefined, progress })
+    .finally(end)
+  const { snapshot, copied, copiedBytes, removed } = made
+  await terminal.write(
+    `made snapshot ${snapshot.name} of ${countsOf(snapshot)}\n` +
+      `copied ${plural(copied, 'new blob')}, ${formatBytes(copiedBytes)}\n` +
+      removed.map((name) => `deleted snapshot ${name}\n`).join('') +
+      'It contains the accounts and the signing keys: keep it private.\n',
+  )
+  return await report(terminal, snapshot.info, config.data)
+}
+
+/** `cay restore`: restores a snapshot into an empty data folder. Returns the exit code. */
+export async function restore(folder: string, options: Options, load: LoadConfig): Promise<number> {
+  const terminal = openTerminal(process.env)
+  const { config } = await load(options)
+  keepPrivate()
+  const { progress, end } = openProgress(terminal, lineOf)
+  const restored = await new Backups(config)
+    .restore(folder, { name: options.snapshot, progress })
+    .finally(end)
+  await terminal.write(
+    `restored snapshot ${restored.snapshot.name} of ${countsOf(restored.snapshot)} to ${config.data}\n` +
+      'The accounts, tokens and signing keys are those of the snapshot. Start cay to use it.\n',
+  )
+  return await report(terminal, restored, folder)
+}
+
+async function list(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
+  const snapshots = await backups.list(folder)
+  if (snapshots.length === 0) terminal.note('There are no snapshots.')
+  for (const one of snapshots)
+    await terminal.write(`${one.name}  cay ${one.info.version}  ${countsOf(one)}\n`)
+  return EXIT.done
+}
+
+async function verify(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
+  const { progress, end } = openProgress(terminal, lineOf)
+  const found = await backups.verify(folder, { progress }).finally(end)
+  const { name } = found.snapshot
+  if (found.damage.length > 0) {
+    throw new CommandError(`the database of snapshot ${name} is damaged: ${found.damage.join('; ')}`)
+  }
+  const code = await report(terminal, found, folder)
+  if (code === EXIT.done) await terminal.write(`snapshot ${name} is intact: ${countsOf(found.snapshot)}\n`)
+  return code
+}
+
+/** Reports blobs that are missing or damaged. Returns the exit code. */
+async function report(
+  terminal: Terminal,
+  { missing, missingCount }: Pick<Verified, 'missingCount'> & { missing: readonly string[] },
+  place: string,
+): Promise<number> {
+  if (missingCount === 0) return EXIT.done
+  const named = missing.slice(0, NAMED_MAX)
+  const more = missingCount - named.length
+  terminal.note(
+    `cay: ${plural(missingCount, 'blob')} missing or damaged in ${place}: push again, or restore ` +
+      `another snapshot\n${named.map((digest) => `  ${digest}\n`).join('')}` +
+      (more > 0 ? `  and ${formatCount(more)} more\n` : ''),
+  )
+  return EXIT.failed
+}
+
+function countsOf({ info }: NamedSnapshot): string {
+  const { repositories, tags, manifests, blobs, bytes } = info
+  return (
+    `${plural(repositories, 'repository')}, ${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ` +
+    `${plural(blobs, 'blob')} (${formatBytes(bytes)})`
+  )
+}
+
+/** Backups contain secrets, so only this user can read the files that are created. */
+function keepPrivate(): void {
+  process.umask(0o077)
+}
+
+function parseKeep(text: string): number {
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
+  throw new CommandError(`invalid --keep "${text}": expected a whole number from 1`, EXIT.usage)
+}
+
+function lineOf(done: number, total: number): string {
+  return `${formatCount(done)} of ${formatCount(total)} blobs`
+}

@@ -1,0 +1,384 @@
+import { TOKEN_PREFIX } from '../access/access.ts'
+import { decideCatalog } from '../access/decision.ts'
+import { parseJson, SMALL_BODY_BYTES_MAX } from '../http/body.ts'
+import type { TableRow } from '../http/route-table.ts'
+import { RegistryError, registryError } from '../oci/error.ts'
+import { blobResponse } from '../registry/blob-response.ts'
+import { unknownRepository } from '../registry/registry.ts'
+import {
+  cacheControl,
+  ping,
+  refuse,
+  type V1Context,
+  type V1Exchange,
+  type V1PathKind,
+  type V1Request,
+} from './exchange.ts'
+import type { V1Image } from './images.ts'
+
+export type V1Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'DELETE'
+
+/**
+ * Who may call a row. `pull`: anyone who can pull from the repository in the path, or from the one of its image;
+ * `catalog`: any account, or anyone who can pull from at least one repository; `account`: any account; `self`: the account
+ * in the path, with a credential that has no scope of its own; `anybody`.
+ */
+export type V1Access = 'pull' | 'catalog' | 'account' | 'self' | 'anybody'
+
+export interface V1Route<K extends V1PathKind = V1PathKind> extends TableRow {
+  methods: V1Method[]
+  path: K
+  access: V1Access
+  handle: (exchange: V1Exchange<K>) => Response | Promise<Response>
+}
+
+type Row = { [K in V1PathKind]: V1Route<K> }[V1PathKind]
+
+const UNKNOWN = 'Not found, or not available through V1; the message says why.'
+const PUSH = 'V1 does not support pushes: push with Docker 1.6 or newer.'
+
+/** Every endpoint of Docker's V1 API, "index" and "registry" together. */
+export const V1_ROUTES: readonly Row[] = [
+  {
+    id: 'v1Ping',
+    methods: ['GET'],
+    path: 'ping',
+    access: 'anybody',
+    handle: ping,
+    summary: 'Check that this registry supports V1',
+    answers: { 200: 'OK.' },
+  },
+  {
+    id: 'v1InternalPing',
+    methods: ['GET'],
+    path: 'internalPing',
+    access: 'anybody',
+    handle: ping,
+    summary: 'Check that this registry supports V1',
+    answers: { 200: 'OK.' },
+  },
+  {
+    id: 'v1Search',
+    methods: ['GET'],
+    path: 'search',
+    access: 'catalog',
+    handle: search,
+    summary: 'Search the repositories that you may pull from, by name or description',
+    answers: { 200: 'A page of repositories.' },
+  },
+  {
+    id: 'v1CheckPassword',
+    methods: ['POST'],
+    path: 'users',
+    access: 'anybody',
+    handle: postUser,
+    summary: 'Check a name and password, as the first step of a login; never creates an account',
+    answers: { 400: '"Username or email already exists" if the password is correct, otherwise the error.' },
+  },
+  {
+    id: 'v1GetAccount',
+    methods: ['GET'],
+    path: 'users',
+    access: 'account',
+    handle: getUser,
+    summary: 'Show the signed-in account',
+    answers: { 200: 'The name of the account.' },
+  },
+  {
+    id: 'v1PutPassword',
+    methods: ['PUT'],
+    path: 'user',
+    access: 'self',
+    handle: putUser,
+    summary: 'Change the password of the signed-in account',
+    answers: { 204: 'The password is changed.', 400: 'The password is missing or too short.' },
+  },
+  {
+    id: 'v1ListImages',
+    methods: ['GET'],
+    path: 'images',
+    access: 'pull',
+    handle: listImages,
+    summary: 'Start a pull: returns a token and the host of the images; the list itself is empty',
+    answers: { 200: 'An empty list.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1ListTags',
+    methods: ['GET'],
+    path: 'tags',
+    access: 'pull',
+    handle: listTags,
+    summary: 'List tags with their image ids',
+    answers: { 200: 'The tags.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1GetTag',
+    methods: ['GET'],
+    path: 'tag',
+    access: 'pull',
+    handle: getTag,
+    summary: 'Show the image id of a tag',
+    answers: { 200: 'The image id.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1GetImage',
+    methods: ['GET', 'HEAD'],
+    path: 'json',
+    access: 'pull',
+    handle: getJson,
+    summary: 'Show an image; X-Docker-Size is the size of its layer',
+    answers: { 200: 'The image.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1ListAncestors',
+    methods: ['GET', 'HEAD'],
+    path: 'ancestry',
+    access: 'pull',
+    handle: getAncestry,
+    summary: 'List the ids of an image and its ancestors',
+    answers: { 200: 'The ids, base image last.', 404: UNKNOWN },
+  },
+  {
+    id: 'v1GetLayer',
+    methods: ['GET', 'HEAD'],
+    path: 'layer',
+    access: 'pull',
+    handle: getLayer,
+    summary: 'Pull the layer of an image',
+    answers: {
+      200: 'The layer.',
+      206: 'The requested range.',
+      304: 'Not modified.',
+      404: UNKNOWN,
+      416: 'The range is outside the layer.',
+    },
+  },
+  ...(
+    [
+      ['v1PushRepository', 'repository', ['PUT', 'DELETE']],
+      ['v1PushImages', 'images', ['PUT', 'DELETE']],
+      ['v1PushAuth', 'auth', ['PUT']],
+      ['v1PushTags', 'tags', ['DELETE']],
+      ['v1PushTag', 'tag', ['PUT', 'DELETE']],
+      ['v1PushImage', 'json', ['PUT']],
+      ['v1PushLayer', 'layer', ['PUT']],
+      ['v1PushChecksum', 'checksum', ['PUT']],
+    ] as const
+  ).map(
+    ([id, path, methods]): Row => ({
+      id,
+      path,
+      methods: [...methods],
+      access: 'anybody',
+      handle: refuse,
+      summary: 'Push; always refused, as are the other requests of a push',
+      answers: { 405: PUSH },
+    }),
+  ),
+]
+
+/** How long caches may keep an image, in seconds: it never changes, but it can be deleted. */
+const CACHED_SECONDS = 3600
+
+/** Returns the JSON of an image. */
+async function getJson(exchange: V1Exchange<'json'>): Promise<Response> {
+  const { json, size } = await exchange.context.images.json(imageOf(exchange))
+  return await answerImage(exchange, json, { 'x-docker-size': String(size) })
+}
+
+/** Returns the ids of an image and its ancestors. */
+async function getAncestry(exchange: V1Exchange<'ancestry'>): Promise<Response> {
+  const { context, request, target, identity } = exchange
+  const image = imageOf(exchange)
+  const ids = await context.images.ancestry(image)
+  // Every pull starts with this request, so it is what counts. It names an image, not a tag.
+  if (request.method === 'GET') {
+    const { repository } = target
+    const { account } = identity
+    context.usage.pulled({ repository, tag: undefined, digest: image.manifest.digest, account })
+  }
+  return await answerImage(exchange, JSON.stringify(ids))
+}
+
+/** Returns the layer of an image, or a range of it: a tar archive, possibly gzipped. */
+async function getLayer(exchange: V1Exchange<'layer'>): Promise<Response> {
+  const { context, request } = exchange
+  const image = imageOf(exchange)
+  const digest = await context.images.layer(image)
+  const { blobs, onBlobBody } = context
+  const headers = {
+    'cache-control': await cacheControl(exchange, CACHED_SECONDS),
+    vary: 'Authorization, Cookie',
+  }
+  return await blobResponse({ request, blobs, repository: image.repository, digest, onBlobBody }, headers)
+}
+
+async function answerImage(
+  exchange: V1Request,
+  text: string,
+  more: Record<string, string> = {},
+): Promise<Response> {
+  return new Response(exchange.request.method === 'HEAD' ? null : text, {
+    headers: {
+      'content-type': 'application/json',
+      'content-length': String(Buffer.byteLength(text)),
+      'cache-control': await cacheControl(exchange, CACHED_SECONDS),
+      vary: 'Authorization, Cookie',
+      ...more,
+    },
+  })
+}
+
+/** Returns the image of the exchange, which every row with an image id has. */
+function imageOf({ target }: V1Request): V1Image {
+  if (target.image !== undefined) return target.image
+  throw registryError('MANIFEST_UNKNOWN', 'image not found')
+}
+
+/** Returns an empty list of images, because clients get them from the tags. */
+async function listImages(exchange: V1Exchange<'images'>): Promise<Response> {
+  const { context, target } = exchange
+  if ((await context.repositories.find(target.repository)) === undefined)
+    throw unknownRepository(target.repository)
+  return await answerRepository(exchange, [])
+}
+
+/** Returns the tags of a repository with the ids of their images. */
+async function listTags(exchange: V1Exchange<'tags'>): Promise<Response> {
+  const { context, target } = exchange
+  if ((await context.repositories.find(target.repository)) === undefined)
+    throw unknownRepository(target.repository)
+  return await answerRepository(exchange, await context.images.listTags(target.repository))
+}
+
+/** Returns the image id of a tag. */
+async function getTag(exchange: V1Exchange<'tag'>): Promise<Response> {
+  const { context, target, path } = exchange
+  const id = await context.images.findTag(target.repository, path.tag)
+  if (id !== undefined) return await answerRepository(exchange, id)
+  throw registryError('MANIFEST_UNKNOWN', `tag "${path.tag}" not found in ${target.repository}`)
+}
+
+/** Responds with the value, the host of the images, and a session to pull them. */
+async function answerRepository(exchange: V1Request, value: unknown): Promise<Response> {
+  const { context, request, identity, target } = exchange
+  const origin = new URL(context.originOf(request))
+  const session = await context.sessions.headersFor(
+    request,
+    identity,
+    target.repository,
+    origin.protocol === 'https:',
+  )
+  return new Response(JSON.stringify(value), {
+    headers: {
+      'content-type': 'application/json',
+      'x-docker-endpoints': origin.host,
+      // The session is for one client, so no cache may store it.
+      'cache-control': 'set-cookie' in session ? 'no-store' : await cacheControl(exchange, 0),
+      vary: 'Authorization, Cookie',
+      ...session,
+    },
+  })
+}
+
+/** Maximum repositories in the results of a search, and in a page of it. */
+const FOUND_MAX = 1000
+const PAGE_MAX = 100
+const PAGE_DEFAULT = 25
+
+/** `docker search HOST/WORDS`: finds repositories that the caller may pull from, by name or description. */
+async function search({ context, query, identity, request }: V1Exchange<'search'>): Promise<Response> {
+  const words = (query.get('q') ?? '').slice(0, 255).toLowerCase()
+  const size = Math.min(PAGE_MAX, numberOf(query.get('n'), PAGE_DEFAULT))
+  const page = numberOf(query.get('page'), 1)
+  const anonymous = await context.sessions.anonymous()
+  // A pull token is for one repository, so it must not reveal others.
+  const principal = decideCatalog(context.access, identity) === 'out-of-scope' ? anonymous : identity
+  const visible = context.access.pullable(principal)
+  const found = await context.repositories.search(visible, words, FOUND_MAX)
+  const { host } = new URL(context.originOf(request))
+  const results = found.slice((page - 1) * size, page * size).map(({ name, description }) => ({
+    name,
+    description,
+    is_public: context.access.may(anonymous, 'pull', name),
+    is_official: false,
+    is_automated: false,
+    star_count: 0,
+    href: `/v1/repositories/${name}/tags`,
+  }))
+  const answer = {
+    query: words,
+    num_results: found.length,
+    num_pages: Math.ceil(found.length / size),
+    page,
+    page_size: size,
+    results,
+  }
+  return new Response(JSON.stringify(answer), {
+    headers: {
+      'content-type': 'application/json',
+      'x-docker-endpoints': host,
+      'cache-control': 'private, no-cache',
+      vary: 'Authorization, Cookie',
+    },
+  })
+}
+
+function numberOf(text: string | null, otherwise: number): number {
+  return /^[1-9]\d{0,5}$/.test(text ?? '') ? Number(text) : otherwise
+}
+
+/**
+ * Responds to the first request of `docker login`, which asks to create the account. It is never created: with the
+ * correct password the response says that the name is taken, and Docker continues.
+ */
+async function postUser({ context, request }: V1Exchange<'users'>): Promise<Response> {
+  const { username, password } = await readJson(context, request)
+  if (typeof username !== 'string' || typeof password !== 'string') {
+    throw registryError('REQUEST_INVALID', '"username" or "password" is missing in the body')
+  }
+  try {
+    await context.sessions.authenticatePassword(request, username, password)
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.status !== 401) throw error
+    return json(400, { error: error.entries[0]?.message, issue: issueOf(username, password) })
+  }
+  return json(400, 'Username or email already exists')
+}
+
+/** Returns the signed-in account. */
+async function getUser({ identity }: V1Exchange<'users'>): Promise<Response> {
+  return json(200, { username: identity.account ?? null, email: null })
+}
+
+/** Changes the password of an account. */
+async function putUser(exchange: V1Exchange<'user'>): Promise<Response> {
+  const { context, request, identity, path, requestId } = exchange
+  const { password } = await readJson(context, request)
+  if (typeof password !== 'string')
+    throw registryError('REQUEST_INVALID', '"password" is missing in the body')
+  const { account, credential } = identity
+  const caller = { account, credential, address: context.addressOf(request), requestId }
+  await context.accounts.users.change({ caller, at: context.now() }, path.account, { password })
+  return new Response(null, { status: 204 })
+}
+
+/** Returns the reason in the terms of V1 clients. */
+function issueOf(name: string, password: string): string {
+  if (password.startsWith(TOKEN_PREFIX)) return 'invalid-access-token'
+  return name.includes('+') ? 'robot-login-failure' : 'login-failure'
+}
+
+async function readJson({ bodies, sourceOf }: V1Context, request: Request): Promise<Record<string, unknown>> {
+  return await bodies.signIn.read(sourceOf(request), SMALL_BODY_BYTES_MAX, async (bytes) => {
+    try {
+      const value = parseJson(bytes)
+      if (typeof value === 'object' && value !== null) return { ...value }
+    } catch {}
+    throw registryError('REQUEST_INVALID', 'the body is not a JSON object')
+  })
+}
+
+function json(status: number, value: unknown): Response {
+  return new Response(JSON.stringify(value), { status, headers: { 'content-type': 'application/json' } })
+}

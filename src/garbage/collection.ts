@@ -1,0 +1,430 @@
+import { and, asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import type { Db } from '../database/database.ts'
+import { partTime, type Stale, within } from '../database/operation.ts'
+import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../database/schema.ts'
+import { deleteBy, number, statement } from '../database/statement.ts'
+import { type Digest, digestFromBytes } from '../oci/digest.ts'
+import type { Tag } from '../oci/reference.ts'
+import type { RepositoryRows } from '../registry/content-writes.ts'
+import { type GarbageWindow, untaggedMs } from '../registry/grace.ts'
+import { isReached, type Reachability } from '../registry/marks.ts'
+import type { TagRows } from '../registry/tag-rows.ts'
+import type { ManifestPurge, PurgedManifest } from './purge.ts'
+
+declare module '../database/metadata.ts' {
+  interface Operations
+    extends ReturnType<typeof collectionWrites>,
+      ReturnType<typeof pageWrites>,
+      ReturnType<typeof blobCollectionWrites> {}
+}
+
+/** One batch of a collection. */
+interface CollectionCall {
+  /** Milliseconds since 1970. */
+  at: number
+  /** The time by which garbage must be old enough, in milliseconds since 1970; not after `at`. */
+  until: number
+  garbageWindow: GarbageWindow
+  /** The maximum rows that it removes. */
+  limit: number
+}
+
+/** What a batch has removed. */
+export interface CollectionBatch {
+  tags: number
+  manifests: number
+  /** Bytes of manifests. */
+  bytes: number
+  /** Whether there is more to collect now. */
+  more: boolean
+  stale: Stale | undefined
+}
+
+/** Writes of the collector for tags and manifests, each a bounded batch. */
+export function collectionWrites(
+  db: Db,
+  { tags, reach, purge: { purge: take } }: { tags: TagRows; reach: Reachability; purge: ManifestPurge },
+) {
+  const candidates = manifestCandidates(db)
+  const walk = untaggedWalk(db)
+  const purge = purgeMarked(db, reach, take)
+  const expired = statement(db, { at: number, limit: number }, ({ at, limit }) =>
+    db
+      .select({ repositoryId: tag.repositoryId, name: tag.name })
+      .from(tag)
+      .where(lte(tag.expiresAt, at))
+      .orderBy(asc(tag.expiresAt))
+      .limit(limit),
+  )
+  const history = oldHistory(db)
+  return {
+    /** Removes expired tags. */
+    collectTags({ at, until, limit }: CollectionCall): CollectionBatch {
+      const rows = expired.all({ at: until, limit })
+      const taken = within(rows, ({ repositoryId, name }) => tags.find(repositoryId, name as Tag, at))
+      return batchOf({
+        tags: taken,
+        more: rows.length === limit || taken < rows.length,
+        stale: taken > 0 ? 'content' : undefined,
+      })
+    },
+
+    /** Removes manifests that were deleted or became unreferenced before the undo window. */
+    collectManifests(call: CollectionCall): CollectionBatch {
+      const { until, garbageWindow, limit } = call
+      const before = until - garbageWindow.windowMs
+      const deleted = candidates.deleted.all({ before, limit })
+      const unreferenced = candidates.unreferenced.all({ before, limit: limit - deleted.length })
+      return purge([...deleted, ...unreferenced] as PurgedManifest[], call)
+    },
+
+    /**
+     * Removes manifests that never had a tag according to the settings of repositories, starting after the repository
+     * `after`. Returns where to continue.
+     */
+    collectUntagged(call: CollectionCall & { after: number }): CollectionBatch & { after: number } {
+      const isOver = partTime()
+      const { until, garbageWindow, limit } = call
+      let { after } = call
+      while (!isOver()) {
+        const next = walk.next(after, garbageWindow)
+        if (next === undefined) return { ...batchOf({ more: false }), after }
+        const keptMs = untaggedMs(garbageWindow, next.untaggedDays)
+        const repositoryId = next.id
+        const rows =
+          keptMs === undefined ? [] : candidates.untagged.all({ repositoryId, before: until - keptMs, limit })
+        if (rows.length > 0) return { ...purge(rows as PurgedManifest[], call), more: true, after }
+        after = repositoryId
+      }
+      return { ...batchOf({ more: true }), after }
+    },
+
+    /** Removes moves of tags from before the undo window. */
+    trimHistory({ until, garbageWindow, limit }: CollectionCall): CollectionBatch {
+      return batchOf({ more: history.trim(until - garbageWindow.windowMs, limit) })
+    },
+  }
+}
+
+function batchOf(batch: Partial<CollectionBatch>): CollectionBatch {
+  return { tags: 0, manifests: 0, bytes: 0, more: false, stale: undefined, ...batch }
+}
+
+function oldHistory(db: Db) {
+  const oldest = statement(db, { limit: number }, ({ limit }) =>
+    db
+      .select({ id: tagHistory.id, at: tagHistory.at })
+      .from(tagHistory)
+      .where(gt(tagHistory.id, 0))
+      .orderBy(asc(tagHistory.id))
+      .limit(limit),
+  )
+  const remove = statement(db, { id: number }, ({ id }) =>
+    db.delete(tagHistory).where(lte(tagHistory.id, id)),
+  )
+  return {
+    /** Removes the oldest moves up to a time. Returns whether there may be more. */
+    trim(before: number, limit: number): boolean {
+      const rows = oldest.all({ limit })
+      const kept = rows.findIndex((row) => row.at >= before)
+      const gone = kept === -1 ? rows.at(-1) : rows[kept - 1]
+      if (gone) remove.run({ id: gone.id })
+      return kept === -1 && rows.length === limit
+    },
+  }
+}
+
+function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge']) {
+  const reached = statement(db, { id: number }, ({ id }) =>
+    db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
+  )
+  return (rows: PurgedManifest[], { at, until, garbageWindow, limit }: CollectionCall): CollectionBatch => {
+    // A client may have found one of them here as part of an index, and then has a grace period to reference it.
+    const since = until - garbageWindow.windowMs + garbageWindow.graceMs
+    const batch = batchOf({ stale: rows.length > 0 ? 'content' : undefined })
+    const isOver = partTime()
+    const purgeOne = (row: PurgedManifest) => {
+      if (row.deletedAt === null && reached.get({ id: row.id }) !== undefined) return reach.reached(row.id)
+      const { bytes, tags, isUnfinished } = purge(row, { at, since, isOver })
+      batch.bytes += bytes
+      batch.tags += tags
+      if (isUnfinished) batch.more = true
+      else batch.manifests++
+    }
+    const done = within(rows, purgeOne, isOver)
+    return { ...batch, more: batch.more || rows.length === limit || done < rows.length }
+  }
+}
+
+function manifestCandidates(db: Db) {
+  const columns = {
+    id: manifest.id,
+    repositoryId: manifest.repositoryId,
+    repository: repository.name,
+    digest: manifest.digest,
+    size: manifest.size,
+    deletedAt: manifest.deletedAt,
+  }
+  const page = (condition: SQL, order: SQL, limit: Placeholder) =>
+    db
+      .select(columns)
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(condition)
+      .orderBy(order)
+      .limit(limit)
+  const marked = { before: number, limit: number }
+  return {
+    deleted: statement(db, marked, ({ before, limit }) =>
+      page(lt(manifest.deletedAt, before), asc(manifest.deletedAt), limit),
+    ),
+    unreferenced: statement(db, marked, ({ before, limit }) =>
+      page(lt(manifest.unreferencedAt, before), asc(manifest.unreferencedAt), limit),
+    ),
+    untagged: statement(db, { repositoryId: number, ...marked }, ({ repositoryId, before, limit }) =>
+      page(
+        sql`${manifest.repositoryId} = ${repositoryId} and ${manifest.untaggedAt} < ${before}`,
+        asc(manifest.untaggedAt),
+        limit,
+      ),
+    ),
+  }
+}
+
+/** How many pages are released between two checks of the time. */
+const STEP_PAGES = 32
+
+/** How many free pages are kept for later writes: a share of the database, and a minimum (4 KiB each). */
+const KEPT_SHARE = 0.05
+const KEPT_PAGES_MIN = 256
+
+/** Writes that shrink the database's file. */
+export function pageWrites({ $client }: Db) {
+  const countOf = (pragma: 'freelist_count' | 'page_count') =>
+    Number($client.query(`PRAGMA ${pragma}`).values()[0]?.[0])
+  const surplus = () =>
+    countOf('freelist_count') - Math.max(KEPT_PAGES_MIN, countOf('page_count') * KEPT_SHARE)
+  return {
+    /** Releases some free pages. The file shrinks with the next checkpoint. */
+    releasePages(_: object): CollectionBatch {
+      const isOver = partTime()
+      while (surplus() > 0) {
+        if (isOver()) return batchOf({ more: true })
+        $client.query(`PRAGMA incremental_vacuum(${STEP_PAGES})`).values()
+      }
+      return batchOf({})
+    },
+  }
+}
+
+/** Iterates over the repositories that may have untagged manifests to delete. */
+export function untaggedWalk(db: Db) {
+  const columns = { id: repository.id, untaggedDays: repository.untaggedDays }
+  const withUntagged = statement(db, { after: number }, ({ after }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .where(
+        sql`${repository.id} = (select m.repository_id from manifest m indexed by manifest_untagged
+          where m.untagged_at is not null and m.repository_id > ${after}
+          order by m.repository_id limit 1)`,
+      ),
+  )
+  const withPolicy = statement(db, { after: number }, ({ after }) =>
+    db
+      .select(columns)
+      .from(repository)
+      .where(sql`${repository.id} > ${after} and ${repository.untaggedDays} > 0`)
+      .orderBy(repository.id)
+      .limit(1),
+  )
+  return {
+    /** Returns the next repository by id. Without a server-wide setting, only those with their own setting. */
+    next: (after: number, { untaggedDays }: GarbageWindow) =>
+      untaggedDays === 0 ? withPolicy.get({ after }) : withUntagged.get({ after }),
+  }
+}
+
+/** A batch that has removed rows of blobs. After the commit, the store must remove their bytes. */
+export interface BlobBatch extends CollectionBatch {
+  repositories: number
+  blobs: { digest: Digest; size: number }[]
+}
+
+/** How many rows of a repository one statement removes. */
+const ROWS_AT_ONCE = 100
+
+const link = { repositoryId: number, blobId: number }
+
+interface CollectedParts extends Pick<RepositoryRows, 'setDeleted'> {
+  purge: ManifestPurge
+  drop: DropLink
+  /** Also removes a cached repository that becomes empty. */
+  dropLoose: DropLink
+}
+
+/** Writes of the collector for blobs, and for whole repositories, each a bounded batch. */
+export function blobCollectionWrites(db: Db, { purge, drop, dropLoose, setDeleted }: CollectedParts) {
+  const repositories = deletedRepositories(db, { drop, remove: purge.remove, setDeleted })
+  const candidates = statement(db, { before: number, limit: number }, ({ before, limit }) =>
+    db
+      .select({
+        repositoryId: repositoryBlob.repositoryId,
+        blobId: repositoryBlob.blobId,
+        isNamed: sql<number>`exists (
+          select 1 from manifest_reference r where r.digest = blob.digest
+          and r.repository_id = repository_blob.repository_id)`,
+      })
+      .from(repositoryBlob)
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .where(lt(repositoryBlob.unreferencedAt, before))
+      .orderBy(asc(repositoryBlob.unreferencedAt))
+      .limit(limit),
+  )
+  const markUsed = statement(db, link, ({ repositoryId, blobId }) =>
+    db
+      .update(repositoryBlob)
+      .set({ unreferencedAt: null })
+      .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
+  )
+  return {
+    /** Removes blobs from repositories whose manifests have not referenced them for the grace period. */
+    collectBlobs({ until, garbageWindow, limit }: CollectionCall): BlobBatch {
+      const rows = candidates.all({ before: until - garbageWindow.graceMs, limit })
+      const blobs: BlobBatch['blobs'] = []
+      const done = within(rows, (row) => {
+        if (row.isNamed === 1) markUsed.run(row)
+        else blobs.push(...dropLoose(row))
+      })
+      return { ...batchOf({ more: rows.length === limit || done < rows.length }), repositories: 0, blobs }
+    },
+
+    /** Removes the content of repositories that were deleted before the undo window, and finally their rows. */
+    collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): BlobBatch {
+      const found = repositories.oldest.get({ before: until - garbageWindow.windowMs })
+      if (found === undefined) return { ...batchOf({}), repositories: 0, blobs: [] }
+      return repositories.empty(found.id, at, limit)
+    },
+  }
+}
+
+export type DropLink = ReturnType<typeof dropLink>
+
+/** Removes a link. With a blob's last link, also removes and returns the blob's row. */
+export function dropLink(db: Db) {
+  const unlink = statement(db, link, ({ repositoryId, blobId }) =>
+    db
+      .delete(repositoryBlob)
+      .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
+  )
+  const remove = statement(db, { blobId: number }, ({ blobId }) =>
+    db
+      .delete(blob)
+      .where(
+        sql`${blob.id} = ${blobId} and not exists (select 1 from repository_blob l where l.blob_id = blob.id)`,
+      )
+      .returning({ digest: blob.digest, size: blob.size }),
+  )
+  return (link: { repositoryId: number; blobId: number }): BlobBatch['blobs'] => {
+    unlink.run(link)
+    return remove.all(link).map(({ digest, size }) => ({ digest: digestFromBytes(digest), size }))
+  }
+}
+
+type Parts = { drop: DropLink; remove: ManifestPurge['remove']; setDeleted: RepositoryRows['setDeleted'] }
+
+function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
+  const { oldest, tags, history, manifests, links, removeRepository } = repositoryStatements(db)
+  return {
+    oldest,
+
+    /**
+     * Removes at most `limit` rows of a repository within a part's time: tags, then manifests, links and history, and
+     * finally its own row. With the first one, its deletion is dated to 1970, so that it can no longer be restored in
+     * part.
+     */
+    empty(repositoryId: number, at: number, limit: number): BlobBatch {
+      const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }
+      const isOver = partTime()
+      let left = limit
+      const some = () => ({ repositoryId, limit: Math.min(left, ROWS_AT_ONCE) })
+      const steps: (() => number)[] = [
+        () => {
+          const { length } = tags.all(some())
+          batch.tags += length
+          return length
+        },
+        () => {
+          const done = within(
+            manifests.all(some()),
+            (row) => {
+              batch.bytes += remove(row, at)
+            },
+            isOver,
+          )
+          batch.manifests += done
+          return done
+        },
+        () => within(links.all(some()), (link) => batch.blobs.push(...drop(link)), isOver),
+        () => history.all(some()).length,
+      ]
+      setDeleted(repositoryId, 0)
+      for (const step of steps) {
+        for (let done = 1; done > 0; left -= done) {
+          if (left <= 0 || isOver()) return batch
+          done = step()
+        }
+      }
+      removeRepository.run({ id: repositoryId })
+      return { ...batch, repositories: 1 }
+    },
+  }
+}
+
+function repositoryStatements(db: Db) {
+  const some = { repositoryId: number, limit: number }
+  const oldest = statement(db, { before: number }, ({ before }) =>
+    db
+      .select({ id: repository.id })
+      .from(repository)
+      .where(lt(repository.deletedAt, before))
+      .orderBy(asc(repository.deletedAt))
+      .limit(1),
+  )
+  const tags = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .delete(tag)
+      .where(sql`rowid in (select t.rowid from tag t where t.repository_id = ${repositoryId} limit ${limit})`)
+      .returning({ name: tag.name }),
+  )
+  const history = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .delete(tagHistory)
+      .where(
+        sql`id in (select h.id from tag_history h where h.repository_id = ${repositoryId} limit ${limit})`,
+      )
+      .returning({ id: tagHistory.id }),
+  )
+  const manifests = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .select({
+        id: manifest.id,
+        repositoryId: manifest.repositoryId,
+        digest: manifest.digest,
+        size: manifest.size,
+        deletedAt: manifest.deletedAt,
+      })
+      .from(manifest)
+      .where(eq(manifest.repositoryId, repositoryId))
+      .limit(limit),
+  )
+  const links = statement(db, some, ({ repositoryId, limit }) =>
+    db
+      .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
+      .from(repositoryBlob)
+      .where(eq(repositoryBlob.repositoryId, repositoryId))
+      .limit(limit),
+  )
+  const removeRepository = deleteBy(db, repository, 'id')
+  return { oldest, tags, history, manifests, links, removeRepository }
+}

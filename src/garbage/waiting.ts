@@ -1,0 +1,353 @@
+import { and, asc, eq, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import type { SQLiteColumn } from 'drizzle-orm/sqlite-core'
+import type { Db } from '../database/database.ts'
+import { blob, manifest, repository, repositoryBlob, tag } from '../database/schema.ts'
+import { bytes, number, statement } from '../database/statement.ts'
+import { type Digest, digestFromBytes } from '../oci/digest.ts'
+import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { type GarbageWindow, untaggedMs } from '../registry/grace.ts'
+import { untaggedWalk } from './collection.ts'
+
+declare module '../database/metadata.ts' {
+  interface Reads {
+    garbage: ReturnType<typeof garbageReads>
+  }
+}
+
+/** Content that will be deleted unless something changes. */
+export interface Candidate {
+  kind: 'tag' | 'manifest' | 'repository' | 'blob'
+  repository: RepositoryName
+  digest: Digest | undefined
+  tag: Tag | undefined
+  why: 'expired' | 'deleted' | 'unreferenced' | 'untagged'
+  /** Since when it is garbage, and when it will be deleted, in milliseconds since 1970. */
+  since: number
+  collectableAt: number
+  /** A lower bound of the bytes that this frees, including what becomes garbage because of it. */
+  bytes: number
+}
+
+/** The position of a page: the row with these values in the source of this number. */
+export interface GarbageCursor {
+  source: number
+  after: [number, number, number]
+}
+
+export interface GarbagePage {
+  items: Candidate[]
+  /** Undefined at the end. */
+  next: GarbageCursor | undefined
+}
+
+/** The maximum repositories without garbage that one page skips. */
+const REPOSITORIES_PASSED_MAX = 200
+
+type Source = (after: GarbageCursor['after'], limit: number, garbageWindow: GarbageWindow) => Found[]
+type Found = { after: GarbageCursor['after']; candidate: Candidate | undefined }
+
+/** Reads of the candidates of garbage collection. */
+export function garbageReads(db: Db) {
+  const bytesOf = garbageBytes(db)
+  const sources: Source[] = [
+    expiredTags(db),
+    markedManifests(db, bytesOf, manifest.deletedAt, 'deleted'),
+    markedManifests(db, bytesOf, manifest.unreferencedAt, 'unreferenced'),
+    untaggedManifests(db, bytesOf),
+    deletedRepositories(db),
+    unreferencedBlobs(db),
+  ]
+  return {
+    /** Returns at most `limit` candidates after the cursor. A page may be short or empty and still have a next one. */
+    page(cursor: GarbageCursor, garbageWindow: GarbageWindow, limit: number): GarbagePage {
+      const items: Candidate[] = []
+      let { source, after } = cursor
+      for (; source < sources.length; source++, after = [0, 0, 0]) {
+        const wanted = limit - items.length
+        const found = sources[source]?.(after, wanted, garbageWindow) ?? []
+        for (const { candidate } of found) if (candidate) items.push(candidate)
+        const last = found.at(-1)
+        const isCut = last !== undefined && (found.length >= wanted || last.candidate === undefined)
+        if (isCut) return { items, next: { source, after: last.after } }
+      }
+      return { items, next: undefined }
+    },
+  }
+}
+
+const cursor = { stamp: number, id: number, limit: number }
+
+const after = (stamp: SQLiteColumn, id: SQL | SQLiteColumn, from: { stamp: Placeholder; id: Placeholder }) =>
+  sql`${stamp} >= ${from.stamp} and (${stamp} > ${from.stamp} or ${id} > ${from.id})`
+
+function expiredTags(db: Db): Source {
+  const rowid = sql<number>`tag.rowid`
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select({
+        id: rowid,
+        repository: repository.name,
+        name: tag.name,
+        digest: tag.digest,
+        stamp: tag.expiresAt,
+      })
+      .from(tag)
+      .innerJoin(repository, eq(repository.id, tag.repositoryId))
+      .where(after(tag.expiresAt, rowid, from))
+      .orderBy(asc(tag.expiresAt), rowid)
+      .limit(limit),
+  )
+  return ([stamp, id], limit) =>
+    page.all({ stamp, id, limit }).map((row) => {
+      const since = row.stamp ?? 0
+      const names = { repository: row.repository as RepositoryName, tag: row.name as Tag }
+      const digest = digestFromBytes(row.digest)
+      return {
+        after: [since, row.id, 0],
+        candidate: { kind: 'tag', ...names, digest, why: 'expired', since, collectableAt: since, bytes: 0 },
+      }
+    })
+}
+
+function manifestColumns(stamp: SQLiteColumn) {
+  return {
+    id: manifest.id,
+    repositoryId: manifest.repositoryId,
+    repository: repository.name,
+    digest: manifest.digest,
+    stamp: sql<number>`${stamp}`,
+  }
+}
+
+interface ManifestRow {
+  id: number
+  repositoryId: number
+  repository: string
+  digest: Buffer
+  stamp: number
+}
+
+function toCandidate(
+  row: ManifestRow,
+  why: Candidate['why'],
+  keptMs: number,
+  bytesOf: GarbageBytes,
+): Candidate {
+  return {
+    kind: 'manifest',
+    repository: row.repository as RepositoryName,
+    digest: digestFromBytes(row.digest),
+    tag: undefined,
+    why,
+    since: row.stamp,
+    collectableAt: row.stamp + keptMs,
+    bytes: bytesOf(row.repositoryId, row.id),
+  }
+}
+
+function markedManifests(db: Db, bytesOf: GarbageBytes, stamp: SQLiteColumn, why: Candidate['why']): Source {
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select(manifestColumns(stamp))
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(after(stamp, manifest.id, from))
+      .orderBy(asc(stamp), asc(manifest.id))
+      .limit(limit),
+  )
+  return ([stamp, id], limit, { windowMs }) =>
+    page.all({ stamp, id, limit }).map((row) => ({
+      after: [row.stamp, row.id, 0],
+      candidate: toCandidate(row, why, windowMs, bytesOf),
+    }))
+}
+
+/** The cursor is the repository, the time, and the manifest. */
+function untaggedManifests(db: Db, bytesOf: GarbageBytes): Source {
+  const walk = untaggedWalk(db)
+  const page = statement(db, { ...cursor, repositoryId: number }, ({ repositoryId, limit, ...from }) =>
+    db
+      .select(manifestColumns(manifest.untaggedAt))
+      .from(manifest)
+      .innerJoin(repository, eq(repository.id, manifest.repositoryId))
+      .where(and(eq(manifest.repositoryId, repositoryId), after(manifest.untaggedAt, manifest.id, from)))
+      .orderBy(asc(manifest.untaggedAt), asc(manifest.id))
+      .limit(limit),
+  )
+  return ([repositoryId, stamp, id], limit, garbageWindow) => {
+    const found: Found[] = []
+    let from = { repositoryId, stamp, id }
+    for (let passed = 0; passed < REPOSITORIES_PASSED_MAX && found.length < limit; passed++) {
+      const next = walk.next(from.repositoryId - 1, garbageWindow)
+      if (next === undefined) return found
+      if (next.id !== from.repositoryId) from = { repositoryId: next.id, stamp: 0, id: 0 }
+      const keptMs = untaggedMs(garbageWindow, next.untaggedDays)
+      const rows = keptMs === undefined ? [] : page.all({ ...from, limit: limit - found.length })
+      for (const row of rows) {
+        const candidate = toCandidate(row, 'untagged', keptMs ?? 0, bytesOf)
+        found.push({ after: [row.repositoryId, row.stamp, row.id], candidate })
+      }
+      from = { repositoryId: next.id + 1, stamp: 0, id: 0 }
+    }
+    if (found.length < limit) found.push({ after: [from.repositoryId, 0, 0], candidate: undefined })
+    return found
+  }
+}
+
+function deletedRepositories(db: Db): Source {
+  const page = statement(db, cursor, ({ limit, ...from }) =>
+    db
+      .select({
+        id: repository.id,
+        name: repository.name,
+        stamp: repository.deletedAt,
+        bytes: repository.ownBytes,
+      })
+      .from(repository)
+      .where(after(repository.deletedAt, repository.id, from))
+      .orderBy(asc(repository.deletedAt), asc(repository.id))
+      .limit(limit),
+  )
+  return ([stamp, id], limit, { windowMs }) =>
+    page.all({ stamp, id, limit }).map(({ id, name, stamp, bytes }) => {
+      const since = stamp ?? 0
+      const named = { repository: name as RepositoryName, digest: undefined, tag: undefined }
+      return {
+        after: [since, id, 0],
+        candidate: {
+          kind: 'repository',
+          ...named,
+          why: 'deleted',
+          since,
+          collectableAt: since + windowMs,
+          bytes,
+        },
+      }
+    })
+}
+
+function unreferencedBlobs(db: Db): Source {
+  const { repositoryId, blobId, unreferencedAt } = repositoryBlob
+  const page = statement(db, { ...cursor, blobId: number }, ({ limit, ...from }) =>
+    db
+      .select({
+        id: repositoryId,
+        blobId,
+        repository: repository.name,
+        digest: blob.digest,
+        size: blob.size,
+        stamp: unreferencedAt,
+        isShared: sql<number>`exists (select 1 from repository_blob o
+          where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id)`,
+      })
+      .from(repositoryBlob)
+      .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
+      .innerJoin(repository, eq(repository.id, repositoryBlob.repositoryId))
+      .where(
+        sql`${unreferencedAt} >= ${from.stamp}
+          and (${unreferencedAt}, ${repositoryId}, ${blobId}) > (${from.stamp}, ${from.id}, ${from.blobId})
+          and ${isNull(repository.deletedAt)}`,
+      )
+      .orderBy(asc(unreferencedAt), asc(repositoryId), asc(blobId))
+      .limit(limit),
+  )
+  return ([stamp, id, blobId], limit, { graceMs }) =>
+    page.all({ stamp, id, blobId, limit }).map((row) => {
+      const since = row.stamp ?? 0
+      const named = { repository: row.repository as RepositoryName, digest: digestFromBytes(row.digest) }
+      const bytes = row.isShared === 1 ? 0 : row.size
+      return {
+        after: [since, row.id, row.blobId],
+        candidate: {
+          kind: 'blob',
+          ...named,
+          tag: undefined,
+          why: 'unreferenced',
+          since,
+          collectableAt: since + graceMs,
+          bytes,
+        },
+      }
+    })
+}
+
+/** The maximum manifests that are examined for one candidate. The bytes of further ones are not counted. */
+const MANIFESTS_MAX = 100
+const LIMIT = sql.raw(`limit ${MANIFESTS_MAX}`)
+
+interface Named {
+  digest: Buffer
+}
+
+type GarbageBytes = ReturnType<typeof garbageBytes>
+
+/**
+ * Returns how many bytes deleting a manifest frees, including everything that only it references. A blob of several
+ * garbage manifests counts for the first of them.
+ */
+function garbageBytes(db: Db) {
+  const ofManifest = <Row>(build: (id: Placeholder) => SQL<Row>) =>
+    statement(db, { id: number }, ({ id }) => build(id))
+  const reachable = ofManifest<{ id: number }>(
+    (id) => sql`select c.id from manifest_reference r
+       join manifest c on c.digest = r.digest and c.repository_id = r.repository_id
+       where r.manifest_id = ${id} and r.role = 'child' and c.deleted_at is null and c.unreferenced_at is null
+     union all select f.id from manifest m join manifest f on f.repository_id = m.repository_id and f.subject = m.digest
+       where m.id = ${id} and f.deleted_at is null and f.unreferenced_at is null ${LIMIT}`,
+  )
+  const reachers = ofManifest<{ id: number }>(
+    (id) => sql`select 0 as id where exists (select 1 from tag where manifest_id = ${id})
+     union all select r.manifest_id from manifest c
+       join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
+       join manifest p on p.id = r.manifest_id where c.id = ${id} and p.deleted_at is null
+     union all select s.id from manifest f join manifest s on s.digest = f.subject and s.repository_id = f.repository_id
+       where f.id = ${id} and s.deleted_at is null
+     ${LIMIT}`,
+  )
+  const ownBytes = ofManifest<{ size: number }>(
+    (id) => sql`select m.size from manifest m where m.id = ${id}
+       and not exists (select 1 from manifest o where o.digest = m.digest and o.id <> m.id)`,
+  )
+  const ownBlobs = ofManifest<Named & { id: number; size: number }>(
+    (id) => sql`select b.id, b.digest, b.size from manifest_reference r join blob b on b.digest = r.digest
+     join repository_blob l on l.blob_id = b.id and l.repository_id = r.repository_id
+     where r.manifest_id = ${id} and l.unreferenced_at is null and not exists (
+       select 1 from repository_blob o where o.blob_id = b.id and o.repository_id <> r.repository_id)`,
+  )
+  const users = statement(
+    db,
+    { digest: bytes, repositoryId: number },
+    ({ digest, repositoryId }) =>
+      sql<{ id: number; isGarbage: number }>`select r.manifest_id as id,
+        m.deleted_at is not null or m.unreferenced_at is not null as isGarbage
+      from manifest_reference r join manifest m on m.id = r.manifest_id
+      where r.digest = ${digest} and r.repository_id = ${repositoryId} ${LIMIT}`,
+  )
+  /** The manifest, and what is deleted with it. */
+  const wholeOf = (root: number): Set<number> => {
+    const whole = new Set([root])
+    for (const id of whole) {
+      for (const next of reachable.all({ id })) {
+        if (whole.size >= MANIFESTS_MAX) return whole
+        if (reachers.all({ id: next.id }).every((reacher) => whole.has(reacher.id))) whole.add(next.id)
+      }
+    }
+    return whole
+  }
+  return (repositoryId: number, root: number): number => {
+    const whole = wholeOf(root)
+    const blobs = new Map<number, number>()
+    let bytes = 0
+    for (const id of whole) {
+      bytes += ownBytes.get({ id })?.size ?? 0
+      for (const blob of ownBlobs.all({ id })) {
+        if (blobs.has(blob.id)) continue
+        const others = users.all({ digest: blob.digest, repositoryId }).filter((user) => !whole.has(user.id))
+        const isOurs =
+          others.length < MANIFESTS_MAX && others.every(({ id, isGarbage }) => isGarbage && id > root)
+        blobs.set(blob.id, isOurs ? blob.size : 0)
+      }
+    }
+    return bytes + blobs.values().reduce((sum, size) => sum + size, 0)
+  }
+}

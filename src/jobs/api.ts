@@ -1,0 +1,72 @@
+import { t } from 'elysia'
+import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
+import { answerEvents, eventStream, eventText } from '../http/event-stream.ts'
+import type { Job, Jobs } from './jobs.ts'
+import { OPERATIONS, StartBody } from './models.ts'
+
+/** GET and POST /api/v1/jobs; GET /api/v1/jobs/:id, /jobs/:id/events; POST /api/v1/jobs/:id/cancel */
+export function jobs(context: AdminContext) {
+  const { jobs } = context.content
+  const params = t.Object({ id: t.String({ maxLength: 64 }) })
+  return controller(context, 'jobs', '/jobs')
+    .get('', () => ({ items: jobs.list().map(toJob) }), OPERATIONS.list)
+    .post(
+      '',
+      async ({ principal, body: { kind, ...options } }) =>
+        toJob(await jobs.start(kind, principal.act(), options)),
+      {
+        body: StartBody,
+        ...OPERATIONS.start,
+      },
+    )
+    .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
+    .post('/:id/cancel', ({ principal, params: { id } }) => jobs.cancel(id, principal.act()), {
+      params,
+      ...OPERATIONS.cancel,
+    })
+    .get(
+      '/:id/events',
+      ({ params: { id }, request: { method } }) => {
+        const job = jobs.get(id)
+        return answerEvents(method, () => jobEvents(jobs, job.id, toJob))
+      },
+      { params, ...OPERATIONS.watch },
+    )
+}
+
+/** Converts a job to a response. */
+export function toJob(job: Job) {
+  return omitAbsent({ ...job, progress: omitAbsent(job.progress) })
+}
+
+/**
+ * Streams a job as server-sent events: `progress` for each change, and `end` as the last event. A slow client gets only
+ * the latest change.
+ *
+ * @param toData returns what to send of the job, as JSON
+ * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
+ */
+export function jobEvents(
+  jobs: Jobs,
+  id: string,
+  toData: (job: Job) => object,
+  heartbeatSeconds?: number,
+): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return eventStream((wake) => {
+    let latest: Job | undefined
+    const stop = jobs.watch(id, (job) => {
+      latest = job
+      wake()
+    })
+    return {
+      take() {
+        const job = latest
+        latest = undefined
+        if (job === undefined) return undefined
+        const isEnd = job.endedAt !== undefined
+        return { text: eventText(isEnd ? 'end' : 'progress', toData(job)), isEnd }
+      },
+      stop,
+    }
+  }, heartbeatSeconds)
+}

@@ -1,0 +1,268 @@
+import type { Logger } from 'pino'
+import type { Access, Authentication, Identity } from '../access/access.ts'
+import { decide, decideCatalog, deedOf, denial } from '../access/decision.ts'
+import type { Audit } from '../accounts/accounts.ts'
+import type { Bodies, BodySource } from '../http/body.ts'
+import type { ApiServices } from '../http/controller.ts'
+import type { Noted } from '../http/request-log.ts'
+import { type Matched, tableDispatch } from '../http/route-table.ts'
+import { type RegistryError, registryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import type { Metrics } from '../runtime/metrics.ts'
+import { type Exchange, PushMeter, parsePath, queryOf, type V2Limits, type V2Path } from './exchange.ts'
+import { type Origin, repositoryOf, type Upstream } from './registry.ts'
+import type { Route, RouteAccess, routes } from './routes.ts'
+
+export interface V2Options extends Authorising {
+  routes: ReturnType<typeof routes>
+  content: Pick<ApiServices, 'registry' | 'pulls' | 'upstreams'>
+  limits: V2Limits
+  metrics: Metrics
+  log: Logger
+  authenticate: (request: Request) => Identity | Promise<Identity>
+  addressOf: (request: Request) => string
+  bodies: Bodies
+  sourceOf: (request: Request, address: string) => BodySource
+  beforeLarge: (request: Request, bytes: number) => Promise<void>
+  /** Returns the scheme and host that the client used to reach this registry. */
+  originOf: (request: Request) => string
+  tokens: Authentication['tokens']
+  nextRequestId: () => string
+  onBlobBody: (bytes: number, isFile: boolean) => void
+  /** Reports whether to hide `/v2/` from the client, so that it falls back to `/v1/`. */
+  isForV1: (request: Request) => boolean
+}
+
+/** Handles everything under /v2: finds the row of the path, checks access, and calls the handler. */
+export function v2Dispatch(given: V2Options): (request: Request) => Promise<Response> {
+  const options = { ...given, pushes: new PushMeter() }
+  return tableDispatch<V2Path, Route>({
+    ...options,
+    headers: { 'docker-distribution-api-version': 'registry/2.0' },
+    rows: options.routes as readonly Route[],
+    parse: parsePath,
+    answer: (matched) => answer(options, matched),
+    refuse(response, request, path, route) {
+      if (response.status === 401) {
+        const error = response.headers.get('www-authenticate')
+        const where = challenge(options, request, path, route)
+        response.headers.set('www-authenticate', error === null ? where : `${where},${error}`)
+      }
+    },
+  })
+}
+
+interface Dispatching extends V2Options {
+  pushes: PushMeter
+}
+
+/** Does not wait if the identity is already known, so that a pull takes no extra turn of the event loop. */
+function answer(options: Dispatching, matched: Matched<V2Path, Route>): Response | Promise<Response> {
+  const { request, path } = matched
+  if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
+  const query = queryOf(request.url)
+  const asked = { query, repository: resolve(options, request, path, query) }
+  const identity = options.authenticate(request)
+  return identity instanceof Promise
+    ? identity.then((one) => handle(options, matched, asked, one))
+    : handle(options, matched, asked, identity)
+}
+
+function handle(
+  options: Dispatching,
+  { request, path, row, requestId, noted }: Matched<V2Path, Route>,
+  { repository, query }: Pick<Asked, 'repository' | 'query'>,
+  identity: Identity,
+): Response | Promise<Response> {
+  if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
+  noted.account = identity.account
+  const exchange = exchangeOf(options, request, { path, repository, query, identity, requestId, noted })
+  authorise(options, exchange, row)
+  const ns = repository === undefined ? null : query.get('ns')
+  return ns === null ? row.handle(exchange) : withNamespace(row.handle(exchange), ns)
+}
+
+async function withNamespace(answered: Response | Promise<Response>, ns: string): Promise<Response> {
+  const response = await answered
+  response.headers.set('oci-namespace', ns)
+  return response
+}
+
+/** Returns the challenge, which says where to get a token and for which scope (Docker's token protocol). */
+function challenge(
+  options: V2Options,
+  request: Request,
+  path: V2Path | undefined,
+  route: Route | undefined,
+): string {
+  const query = queryOf(request.url)
+  const repository = path && resolve(options, request, path, query)
+  const scope = scopeOf(route?.access, repository, query)
+  const realm = `Bearer realm="${options.originOf(request)}/token",service="${options.tokens.service}"`
+  return scope === '' ? realm : `${realm},scope="${scope}"`
+}
+
+interface Asked {
+  path: V2Path
+  repository: RepositoryName | undefined
+  query: URLSearchParams
+  identity: Identity
+  requestId: string
+  noted: Noted
+}
+
+function exchangeOf(
+  options: Dispatching,
+  request: Request,
+  { path, repository, query, identity, requestId, noted }: Asked,
+): Exchange {
+  const addressOf = () => {
+    noted.address ??= options.addressOf(request)
+    return noted.address
+  }
+  return {
+    request,
+    path,
+    registry: options.content.registry,
+    pulls: options.content.pulls,
+    // Handlers of paths without a name do not read the repository.
+    repository: repository ?? ('' as RepositoryName),
+    query,
+    identity,
+    caller: () => ({
+      account: identity.account,
+      credential: identity.credential,
+      address: addressOf(),
+      requestId,
+    }),
+    limits: options.limits,
+    bodies: options.bodies.manifests,
+    source: () => options.sourceOf(request, addressOf()),
+    beforeLarge: (bytes) => options.beforeLarge(request, bytes),
+    traffic: options.metrics.traffic,
+    noted,
+    pushes: options.pushes,
+    onBlobBody: options.onBlobBody,
+  }
+}
+
+/** Returns the full name of the path's repository; undefined for a path without one. */
+function resolve(
+  options: V2Options,
+  request: Request,
+  path: V2Path,
+  query: URLSearchParams,
+): RepositoryName | undefined {
+  if (!('name' in path)) return undefined
+  const origin: Origin = {
+    mirrorOf: options.mirrorOf,
+    isOwnHost: (host) =>
+      host === request.headers.get('host') || host === new URL(options.originOf(request)).host,
+  }
+  return repositoryOf(options.content.upstreams, origin, path.name, query.get('ns') ?? undefined)
+}
+
+function unknownRepository(request: Request, name: RepositoryName) {
+  const ns = queryOf(request.url).get('ns')
+  const message = ns
+    ? `ns=${ns} is neither this registry nor one of its upstreams`
+    : `${name} is an upstream, not a repository: append a repository name`
+  return registryError('NAME_UNKNOWN', message)
+}
+
+function pullByV1() {
+  return registryError('UNSUPPORTED', 'Docker before 1.6 must use /v1/ here', { status: 404 })
+}
+
+/** What `authorise` needs. */
+interface Authorising {
+  access: Access
+  accounts: { audit: Pick<Audit, 'noteRefusal'> }
+  /** The upstream that this listener mirrors; undefined on the main listener. */
+  mirrorOf: Upstream | undefined
+}
+
+/**
+ * Throws unless the identity has the access that the row needs: UNAUTHORIZED if another credential or a token with more
+ * scope could help, DENIED if not. Runs before any lookup, so the response does not reveal what exists.
+ */
+function authorise(
+  { access, accounts, mirrorOf }: Authorising,
+  exchange: Exchange,
+  { access: needed }: Route,
+): void {
+  const { identity, repository } = exchange
+  if (needed === 'base') {
+    const isAnonymous = identity.account === undefined && identity.token === undefined
+    if (isAnonymous && !access.isOpen && mirrorOf === undefined) throw registryError('UNAUTHORIZED')
+    return
+  }
+  if (needed === 'catalog') {
+    const decision = decideCatalog(access, identity)
+    if (decision === 'allowed') return
+    throw decision === 'out-of-scope' ? insufficientScope() : registryError('UNAUTHORIZED')
+  }
+  const decision = decide(access, identity, needed, repository)
+  if (decision === 'allowed') return
+  if (decision === 'out-of-scope') throw insufficientScope()
+  // Docker's engine retries endlessly on an error without a detail.
+  const detail = { action: needed }
+  if (mirrorOf !== undefined) throw registryError('DENIED', notMirrored(mirrorOf, repository), { detail })
+  if (decision === 'unauthenticated') throw registryError('UNAUTHORIZED', undefined, { detail })
+  accounts.audit.noteRefusal(exchange.caller(), deedOf(needed, repository))
+  const reason = denial(identity, needed, repository)
+  throw registryError('DENIED', reason, {
+    detail,
+    ...(isLookup(exchange) && { status: 404 }),
+    ...(readsChallenge(exchange.request) && inChallenge(reason)),
+  })
+}
+
+/** A mirror never asks for credentials: Docker would send the user's password for the upstream. */
+function notMirrored({ name }: Upstream, repository: RepositoryName): string {
+  return (
+    `this mirror of ${name} serves what anonymous may pull, and ${repository} is not granted: ` +
+    `cay grant create anonymous '${name}/**' reader`
+  )
+}
+
+/**
+ * Reports whether a client asks by digest whether content exists, as helm and oras do before a push. A response to
+ * HEAD has no room for a reason, and with 403 they would stop there. With 404 they push, and the denial of the push
+ * says what is missing.
+ */
+function isLookup({ request: { method }, path }: Exchange): boolean {
+  if (method !== 'HEAD') return false
+  return path.kind === 'blob' || (path.kind === 'manifest' && path.reference.digest !== undefined)
+}
+
+/** Reports whether the client uses containerd's library, as Kubernetes and BuildKit do. It cannot repeat a PUT. */
+function readsChallenge({ method, headers }: Request): boolean {
+  return method !== 'PUT' && /^(?:containerd|buildkit|nerdctl)\//.test(headers.get('user-agent') ?? '')
+}
+
+/**
+ * Puts a reason into the challenge (RFC 6750, 3), because containerd shows neither the body of an error nor anything of a
+ * response to HEAD. It gets another token, and shows the reason when the same request fails again.
+ */
+function inChallenge(reason: string) {
+  return { status: 401, headers: { 'www-authenticate': `error="${reason}"` } }
+}
+
+/** Returns the scope for the challenge: the one that a token needs for this request. */
+function scopeOf(access: RouteAccess | undefined, name: string | undefined, query: URLSearchParams): string {
+  if (access === 'catalog') return 'registry:catalog:*'
+  if (access === undefined || access === 'base' || name === undefined) return ''
+  const actions = { pull: 'pull', push: 'pull,push', delete: 'pull,push,delete' }[access]
+  const from = query.get('mount') === null ? null : query.get('from')
+  const source = from === null || !/^[a-z0-9._/-]{1,255}$/.test(from) ? '' : ` repository:${from}:pull`
+  return `repository:${name}:${actions}${source}`
+}
+
+function insufficientScope(): RegistryError {
+  return registryError('UNAUTHORIZED', "the token's scope does not include this action", {
+    detail: { error: 'insufficient_scope' },
+    // For the challenge (RFC 6750, 3): podman then asks for another token.
+    headers: { 'www-authenticate': 'error="insufficient_scope"' },
+  })
+}
