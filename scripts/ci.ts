@@ -31,7 +31,11 @@ const steps: (Step | Step[])[] = [
   { name: 'conformance', args: ['conformance'], counts: caseCounts },
   { name: 'api', args: ['schemathesis'], counts: caseCounts },
   { name: 'clients', args: ['clients'], counts: caseCounts },
-  { name: 'readme', args: ['readme'], counts: caseCounts },
+  {
+    name: 'readme',
+    command: [process.execPath, 'test', './test/clients/readme.suite.ts', '--timeout', '300000'],
+    counts: testCounts,
+  },
   { name: 'differential', args: ['differential'], counts: caseCounts },
   { name: 'docker-v1', args: ['docker-v1'], counts: caseCounts },
   { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },

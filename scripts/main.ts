@@ -19,7 +19,6 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   conformance: () => import('./conformance.ts'),
   clients: () => import('./clients/clients.ts'),
   schemathesis: () => import('./schemathesis.ts'),
-  readme: () => import('./readme/readme.ts'),
   'tls-clients': () => import('./tls-clients.ts'),
   'docker-v1': () => import('./docker-v1/docker-v1.ts'),
   differential: () => import('./differential/differential.ts'),

@@ -1,64 +1,68 @@
 import { beforeAll, describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
+import { existsSync } from 'node:fs'
+import { join, posix } from 'node:path'
 import { build } from '../scripts/build.ts'
-import { temporaryFolder } from '../scripts/lib/temporary-folder.ts'
-import { type Block, readBlocks, titleOf } from '../scripts/readme/blocks.ts'
-import { runBlock } from '../scripts/readme/sandbox.ts'
-import { type Treatment, treatmentOf } from '../scripts/readme/treatments.ts'
-import { runCay } from './support/run-cay.ts'
+import { TRIALS } from './support/block-trials.ts'
+import { blocksOf, readPages, runBlock } from './support/documentation.ts'
 
-const blocks = await readBlocks()
-const titled = blocks.map((block): [title: string, Block, Treatment | undefined] => [
-  titleOf(block),
-  block,
-  treatmentOf(block),
-])
+const pages = await readPages()
+const blocks = blocksOf(pages)
 
 beforeAll(async () => {
   await build()
 }, 60_000)
 
-test('readme: each code block is run, or scripts/readme/treatments.ts says why it is not', () => {
+test('docs: each code block is run, or says why it is not', () => {
   expect(blocks.length).toBeGreaterThan(15)
-  expect(titled.flatMap(([title, , treatment]) => (treatment === undefined ? [title] : []))).toEqual([])
+  const names = blocks.map(({ name }) => name)
+  expect(Object.keys(TRIALS).filter((name) => !names.includes(name))).toEqual([])
+  const unknown = blocks.filter(
+    ({ language, name }) => !(/^(sh|console|toml)$/.test(language) || TRIALS[name]),
+  )
+  expect(unknown).toEqual([])
 })
 
-test('readme: the index names each section, and every link into the page has a target', async () => {
-  const page = await Bun.file(join(import.meta.dir, '../README.md')).text()
-  const anchors = (level: RegExp) =>
-    [...page.matchAll(level)].map(([, heading = '']) =>
-      heading
-        .toLowerCase()
-        .replaceAll(/[^a-z0-9 -]/g, '')
-        .replaceAll(' ', '-'),
-    )
-  const links = [...page.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor]) => anchor)
-  const sections = anchors(/^## (.+)$/gm).filter((anchor) => anchor !== 'contents')
-  expect(sections.filter((anchor) => !links.includes(anchor))).toEqual([])
-  expect(links.filter((anchor = '') => !anchors(/^#+ (.+)$/gm).includes(anchor))).toEqual([])
+test('docs: README.md is short', () => {
+  expect(pages[0]!.text.split('\n').length - 1).toBeLessThanOrEqual(250)
 })
 
-describe('readme: commands run as printed', () => {
-  for (const [title, block, treatment] of titled) {
-    if (treatment?.by === 'shell') {
-      test.concurrent(title, async () => void (await runBlock(block, treatment)), 120_000)
-    }
+test('docs: every link has a target, and docs/README.md links to every page', () => {
+  const links = pages.flatMap(({ path, text }) =>
+    [...prose(text).matchAll(/\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)/g)].map(([, to = '', anchor]) => ({
+      from: path,
+      to: to === '' ? path : posix.join(posix.dirname(path), to),
+      anchor,
+    })),
+  )
+  const anchors = new Map(pages.map(({ path, text }) => [path, anchorsOf(text)]))
+  const hasTarget = ({ to, anchor }: (typeof links)[number]) =>
+    existsSync(join(import.meta.dir, '..', to)) && (anchor === undefined || anchors.get(to)?.includes(anchor))
+  expect(links.filter((link) => !hasTarget(link))).toEqual([])
+  const listed = links.filter(({ from }) => from === 'docs/README.md').map(({ to }) => to)
+  expect(
+    pages.map(({ path }) => path).filter((path) => path !== 'docs/README.md' && !listed.includes(path)),
+  ).toEqual([])
+})
+
+describe('docs: commands run and settings are accepted as printed', () => {
+  for (const block of blocks) {
+    const trial = TRIALS[block.name] ?? {}
+    if (trial.untried !== undefined || trial.tools !== undefined) continue
+    test.concurrent(`${block.page}: ${block.name}`, () => runBlock(block, trial), 120_000)
   }
 })
 
-describe('readme: settings are accepted', () => {
-  for (const [title, { text }, treatment] of titled) {
-    if (treatment?.by !== 'config') continue
-    test(title, async () => {
-      await using folder = await temporaryFolder('readme')
-      const path = join(folder.path, 'cay.toml')
-      // Files that a block names exist where it is used, so they exist here, too.
-      await Bun.write(path, text.replaceAll('/etc/cay/', `${folder.path}/`))
-      for (const [, name = ''] of text.matchAll(/"\/etc\/cay\/([^"]+)"/g)) {
-        await Bun.write(join(folder.path, name), 'secret\n')
-      }
-      const { code, errors } = await runCay(['config', '--config', path, '--data', folder.path])
-      expect([code, errors]).toEqual([0, ''])
-    })
-  }
-})
+/** Returns a page without its code. */
+function prose(text: string): string {
+  return text.replaceAll(/^```[\s\S]*?^```$/gm, '').replaceAll(/`[^`\n]*`/g, '')
+}
+
+/** Returns the anchors of a page's headings, as GitHub makes them. */
+function anchorsOf(text: string): string[] {
+  return [...text.replaceAll(/^```[\s\S]*?^```$/gm, '').matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9 -]/g, '')
+      .replaceAll(' ', '-'),
+  )
+}

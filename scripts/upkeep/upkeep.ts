@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { startOtherRegistries } from '../../test/support/other-registries.ts'
 import { build } from '../build.ts'
 import { CaseReport } from '../lib/cases.ts'
 import { type Ended, runCommand, runToEnd } from '../lib/command.ts'
@@ -10,7 +11,6 @@ import { startPeer } from '../lib/peers.ts'
 import { manifestMediaType, Registry } from '../lib/registry.ts'
 import { startServer } from '../lib/server.ts'
 import { temporaryFileSystem, temporaryFolder } from '../lib/temporary-folder.ts'
-import { writeRegistryFolder } from '../readme/other-registries.ts'
 import { bringTools } from '../toolchain/toolchain.ts'
 import { failCalls, killed } from './commands.ts'
 import { failRead, failScrub, killScrubs } from './scrubs.ts'
@@ -210,7 +210,7 @@ async function failBackup(cay: string, data: string, calls: string): Promise<voi
 async function failImport(cay: string, _: string, calls: string): Promise<void> {
   await using folder = await temporaryFolder('failing')
   const [source, data] = [join(folder.path, 'source'), join(folder.path, 'data')]
-  await writeRegistryFolder(source)
+  await using _others = await startOtherRegistries(source)
   const before = await runCommand(['sh', '-c', `cd ${source} && find . -type f | sort | xargs sha256sum`])
   const command = [cay, 'import', source, '--data', data]
   const check = () => runCommand([cay, 'fsck', '--data', data])

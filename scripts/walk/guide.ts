@@ -1,4 +1,4 @@
-import { readBlocks } from '../readme/blocks.ts'
+import { blocksOf, commandsOf, readPages } from '../../test/support/documentation.ts'
 
 /** A text that names commands. The walk types the commands as it prints them. */
 export interface Guide {
@@ -12,14 +12,19 @@ export interface Guide {
   block(begins: string): string[]
 }
 
-/** README.md: the lines of its code blocks, without their comments. */
+/** README.md and docs/: the commands of their code blocks, without comments. Each page comes before README.md's excerpt of it. */
 export async function readmeGuide(): Promise<Guide> {
-  const blocks = (await readBlocks()).filter(
-    ({ page, language }) => page === 'README.md' && /^(sh|console)$/.test(language),
-  )
+  const [readme, ...docs] = await readPages()
+  const blocks = blocksOf([...docs, ...(readme ? [readme] : [])])
   return guide(
     'readme',
-    blocks.map(({ text }) => text.split('\n').map((line) => line.replace(/^\$ /, '').replace(/\s+#.*/, ''))),
+    blocks
+      .filter(({ language }) => /^(sh|console)$/.test(language))
+      .map((block) =>
+        commandsOf(block)
+          .split('\n')
+          .map((line) => line.replace(/\s+#.*/, '')),
+      ),
   )
 }
 

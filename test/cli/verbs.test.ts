@@ -29,7 +29,7 @@ test('docs and help: each command that they name exists, under its own name', as
   // The library of the completions and Commander add these.
   for (const name of ['complete', 'help']) commands.set(name, [])
   const unknown: string[] = []
-  const paths = ['README.md', ...new Bun.Glob('docs/*.md').scanSync(root)]
+  const paths = ['README.md', ...new Bun.Glob('docs/**/*.md').scanSync(root)]
   const pages = paths.map(async (path) => [path, await Bun.file(join(root, path)).text()] as const)
   const { output } = await runCay(['help'])
   expect(output).toMatch(/^First steps:\n {2}cay serve {2}/m)

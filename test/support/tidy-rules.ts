@@ -91,7 +91,7 @@ export const shapeRules: Rule[] = [
     ],
     faults: ({ path }) => {
       const name = path.split('/').at(-1) ?? ''
-      const kebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.d)?\.tsx?$/.test(name)
+      const kebab = /^[a-z0-9]+(-[a-z0-9]+)*(\.test|\.suite|\.d)?\.tsx?$/.test(name)
       return kebab && !/^(utils?|helpers?|types|interfaces|index)\./.test(name) ? [] : ['has another name']
     },
   },
