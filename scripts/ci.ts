@@ -34,6 +34,7 @@ const steps: (Step | Step[])[] = [
   {
     name: 'readme',
     command: [process.execPath, 'test', './test/clients/readme.suite.ts', '--timeout', '300000'],
+    needs: ['dockerd', 'skopeo', 'podman', 'crane', 'oras', 'helm3', 'nginx', 'caddy', 'fail2ban-regex'],
     counts: testCounts,
   },
   { name: 'differential', args: ['differential'], counts: caseCounts },

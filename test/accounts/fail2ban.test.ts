@@ -6,7 +6,7 @@ import { expectStatus } from '../support/push.ts'
 import { startExecutable } from '../support/server.ts'
 import { until } from '../support/until.ts'
 
-/** Returns the expression of README's filter, in the syntax of JavaScript. fail2ban cuts the time out of a line first. */
+/** Returns the expression of the filter, in the syntax of JavaScript. fail2ban cuts the time out of a line first. */
 async function readFilter(): Promise<RegExp> {
   const page = await Bun.file(join(import.meta.dir, '../../docs/logs.md')).text()
   const [, failregex = ''] = /^failregex = (.+)$/m.exec(page) ?? []

@@ -151,20 +151,12 @@ export async function runBlock(block: Block, trial: Trial, folders: string[] = [
       .replaceAll(/(?<![\w.~])\/(srv|mnt|usr\/local\/bin|etc\/cay|etc\/letsencrypt)\b/g, `${home}/$1`)
   for (const [name, text] of Object.entries(FILES)) await Bun.write(join(home, name), text)
   await Bun.write(join(home, 'block.conf'), place(block.text))
-  const { before = trial.isFirstStart ? '' : 'content', after = '' } = trial
   const script = trial.script ?? (block.language === 'toml' ? READS_SETTINGS : undefined)
+  const { before = script !== undefined || trial.isFirstStart ? '' : 'content', after = '' } = trial
   const code = (script ?? commandsOf(block)).replaceAll('sha256:...', '"$DIGEST"')
   const variables = `MOVED_DIGEST=${others.digest}\nPASSWORD=${PASSWORD}`
-  const shell = [
-    variables,
-    PRELUDE,
-    script === undefined ? before : (trial.before ?? ''),
-    ': block',
-    code,
-    after,
-    '',
-  ]
-  await Bun.write(join(home, 'block.sh'), place(shell.join('\n')))
+  const shell = [variables, PRELUDE, before, ': block', code, after, ''].join('\n')
+  await Bun.write(join(home, 'block.sh'), place(shell))
   const { output, ended } = await onTerminal(['bash', 'block.sh'], home, {
     PATH: [bin, ...folders, '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'].join(':'),
     HOME: home,
