@@ -121,7 +121,7 @@ cat errors; test ! -s errors`
 
 /**
  * Runs a block as printed, on a terminal, with an empty home folder. The output that a `console` block shows must be
- * what its commands print, but for digests, tokens and numbers.
+ * what its commands print, but for digests, tokens, names of snapshots and numbers.
  *
  * Ports 5000 and 443 are replaced by free ones, registry.example by the server, https://harbor.example and
  * https://quay.example by registries that answer as they do, /srv, /mnt, /usr/local/bin, /etc/cay, /etc/letsencrypt and
@@ -181,14 +181,15 @@ export function commandsOf({ language, text }: Block): string {
     .join('\n')
 }
 
-/** Returns the lines that commands printed, without what differs each time: digests, tokens, numbers and widths of columns. */
+/** Returns the lines that commands printed, without what differs each time: digests, tokens, names of snapshots, numbers and widths of columns. */
 function outputOf(session: string): string[] {
   return session
     .split('\n')
     .filter((line) => line.trim() !== '' && !line.startsWith('$ '))
     .map((line) =>
       Bun.stripANSI(line)
-        .replaceAll(/sha256:[0-9a-f]+|cay_\S+/g, 'ID')
+        // Of two snapshots in one second, the second one's name ends with -2.
+        .replaceAll(/sha256:[0-9a-f]+|cay_\S+|\d{8}T\d{6}Z(-\d+)?/g, 'ID')
         .replaceAll(/\d+(\.\d+)?/g, '0')
         .replaceAll(/\s+/g, ' ')
         .trim(),
