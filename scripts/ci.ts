@@ -40,18 +40,21 @@ const steps: (Step | Step[])[] = [
   { name: 'differential', args: ['differential'], counts: caseCounts },
   { name: 'docker-v1', args: ['docker-v1'], counts: caseCounts },
   { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },
-  { name: 'durability', args: ['durability'], needs: ['strace'] },
-  { name: 'disk-full', args: ['disk-full'] },
-  { name: 'upkeep', args: ['upkeep'], counts: caseCounts },
-  { name: 'cache-full', args: ['cache-full'] },
-  { name: 'soak', args: ['soak', '--rounds', '6'] },
-  { name: 'attack', args: ['attack'] },
-  { name: 'page', args: ['page'], needs: ['chromium'] },
+  rootSuite('durability', ['durability'], ['strace']),
+  rootSuite('attacks', ['attacks', 'memory'], ['wrk']),
   [
-    { name: 'installs', args: ['installs'], counts: caseCounts },
-    { name: 'fuzz', args: ['attack', 'fuzz', '--minutes', '5'] },
+    rootSuite('fuzz', ['fuzz']),
+    rootSuite('soak', ['pushes', 'fills', 'collector', 'full-disk', 'upkeep'], ['strace', 'docker-registry']),
   ],
+  { name: 'page', args: ['page'], needs: ['chromium'] },
+  { name: 'installs', args: ['installs'], counts: caseCounts },
 ]
+
+/** Returns the step of suites in test/root/. */
+function rootSuite(name: string, files: string[], needs: ToolName[] = []): Step {
+  const paths = files.map((file) => `./test/root/${file}.suite.ts`)
+  return { name, command: [process.execPath, 'test', ...paths], needs, counts: testCounts }
+}
 
 /** `ci`: runs all steps, also after a failed one, and prints on the last line how many cases passed and failed. */
 export async function run(): Promise<void> {

@@ -23,13 +23,6 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   'docker-v1': () => import('./docker-v1/docker-v1.ts'),
   differential: () => import('./differential/differential.ts'),
   bench: () => import('./bench/bench.ts'),
-  attack: () => import('./attack/attack.ts'),
-  soak: () => import('./soak/soak.ts'),
-  durability: () => import('./durability/durability.ts'),
-  'disk-full': () => import('./disk-full.ts'),
-  upkeep: () => import('./upkeep/upkeep.ts'),
-  'cache-full': () => import('./cache-full.ts'),
-  memory: () => import('./memory.ts'),
   ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain/toolchain.ts'),
 }

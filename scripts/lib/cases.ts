@@ -1,8 +1,3 @@
-/** Throws an Error with all faults, if there are any. */
-export function throwFaults(faults: readonly string[]): void {
-  if (faults.length > 0) throw new Error(faults.join('\n'))
-}
-
 /** Runs cases one after the other, prints a line for each, and the totals at the end. */
 export class CaseReport {
   #passed = 0

@@ -83,6 +83,7 @@ export const tools = {
   runc: { package: 'runc', path: '/usr/sbin/runc' },
   ip: { package: 'iproute2', path: '/usr/sbin/ip' },
   strace: { package: 'strace', path: '/usr/bin/strace' },
+  wrk: { package: 'wrk', path: '/usr/bin/wrk' },
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },
   'docker-registry': { package: 'docker-registry', path: '/usr/bin/docker-registry' },
   nginx: { package: 'nginx-light', path: '/usr/sbin/nginx' },

@@ -1,9 +1,9 @@
 import { realpath, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { build } from '../build.ts'
-import { startProgram, stopProcess } from '../lib/program.ts'
-import { type Server, startServer } from '../lib/server.ts'
-import { temporaryFolder } from '../lib/temporary-folder.ts'
+import { build } from '../../scripts/build.ts'
+import { startProgram, stopProcess } from '../../scripts/lib/program.ts'
+import { type Server, startServer } from '../../scripts/lib/server.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 
 /** How long strace may take to detach before it is killed. */
 const detachSecondsMax = 5

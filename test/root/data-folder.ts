@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isDigestOf } from '../lib/image.ts'
+import { isDigestOf } from '../../scripts/lib/image.ts'
 
 /**
  * What is wrong in a data folder, whose server may run but has nothing to do: the database's own checks, and the bytes of
@@ -10,7 +10,7 @@ import { isDigestOf } from '../lib/image.ts'
  *
  * @param hashed blobs whose bytes need not be read again; those that were read are added
  */
-export async function checkDataFolder(data: string, hashed: Set<string>): Promise<string[]> {
+export async function checkDataFolder(data: string, hashed = new Set<string>()): Promise<string[]> {
   const faults = checkDatabase(data)
   using database = new Database(join(data, 'cay.db'), { readonly: true })
   const rows = database
