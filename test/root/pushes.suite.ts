@@ -5,8 +5,6 @@
 import { expect, test } from 'bun:test'
 import { isDigestOf, sha256 } from '../../scripts/lib/image.ts'
 import {
-  type Answer,
-  type Described,
   imageManifest,
   locationOf,
   manifestMediaType,
@@ -27,7 +25,6 @@ import {
   nameOf,
   possible,
   type Recording,
-  type Register,
   soakMillisecondsMax,
   type Trial,
   type TrialContext,
@@ -39,8 +36,6 @@ const MiB = 1024 * 1024
 /** How long a server lives at most. It always receives at least the start of a push. */
 const lifetimeMax = 900
 const tagCount = 6
-/** An upload of one byte has the same Range as an empty one. */
-const firstBytesMin = 2
 
 test(
   'kills: no acknowledged push, mount, tag or deletion is lost, and no unacknowledged one is half visible',
@@ -93,7 +88,7 @@ interface PendingUpload {
 /** What was sent, by Location and digest. */
 interface Sending {
   uploads: Map<string, PendingUpload>
-  manifests: Map<string, { bytes: Uint8Array; blobs: Described[] }>
+  manifests: Map<string, { bytes: Uint8Array; blobs: string[] }>
   samples: Map<string, Sample>
 }
 
@@ -109,17 +104,12 @@ interface Actor extends Client, Recording {
 const deck: Deck<Actor> = [
   [4, (actor) => pushByPost(actor, makeSample(actor, MiB))],
   [4, (actor) => pushByPut(actor, makeSample(actor, 2 * MiB))],
-  [3, pushInChunks],
-  [3, pushAsStream],
-  [3, leaveUpload],
-  [2, goOnWithUpload],
-  [1, cancelUpload],
+  [9, async (actor) => await upload(actor, await start(actor, makeSample(actor, 5 * MiB)))],
+  [3, goOn],
   [4, mount],
   [2, deleteBlob],
-  [6, (actor) => pushByTag(actor, actor.repository)],
-  [4, pushByDigest],
-  [3, moveTag],
-  [3, (actor) => pushByTag(actor, actor.shared)],
+  [13, (actor) => pushManifest(actor, actor.repository)],
+  [3, (actor) => pushManifest(actor, actor.shared)],
   [1, (actor) => deleteTag(actor, actor.repository)],
   [1, (actor) => deleteTag(actor, actor.shared)],
   [2, deleteManifest],
@@ -135,83 +125,87 @@ function makeSample({ samples, random, sent }: Actor, bytesMax: number): Sample 
 
 /** Pushes a blob that all clients push at the same time. */
 async function pushSame(actor: Actor, sample: Sample): Promise<void> {
-  for (const repository of [actor.shared, actor.repository]) {
+  for (const repository of [actor.shared, actor.repository])
     await (actor.random.chance(0.5) ? pushByPost : pushByPut)({ ...actor, repository }, sample)
-  }
 }
 
 async function pushByPost(actor: Actor, sample: Sample): Promise<void> {
   const path = `/v2/${actor.repository}/blobs/uploads/?digest=${sample.digest}`
   const body = actor.samples.bytes(sample)
-  await change(actor, [arrival(actor, sample)], ['POST', path, { body }], { done: 201 })
+  await change(actor, [blobChange(actor, sample.digest)], ['POST', path, { body }], { done: 201 })
 }
 
 async function pushByPut(actor: Actor, sample: Sample): Promise<void> {
-  await close(actor, await start(actor, sample), 0)
+  await close(actor, await start(actor, sample))
 }
 
-/** Sends chunks with Content-Range. The last one is the body of the PUT, or comes before it. */
-async function pushInChunks(actor: Actor): Promise<void> {
-  const upload = await start(actor, makeSample(actor, 5 * MiB))
-  const lastByPut = actor.random.chance(0.5)
-  const { size } = upload.sample
-  const chunk = 256 * 1024 + actor.random.below(MiB)
-  let at = 0
-  for (; at + (lastByPut ? chunk : 0) < size; at += chunk)
-    await append(actor, upload, at, Math.min(size, at + chunk))
-  await close(actor, upload, Math.min(at, size))
+async function start(actor: Actor, sample: Sample): Promise<PendingUpload> {
+  const algorithm = sample.digest.startsWith('sha512:') && actor.random.chance(0.5) ? 'sha512' : 'sha256'
+  const path = `/v2/${actor.repository}/blobs/uploads/?digest-algorithm=${algorithm}`
+  const location = locationOf(await actor.registry.expect([202], 'POST', path))
+  const begun = { repository: actor.repository, location, sample, acknowledged: 0, ending: undefined }
+  actor.sent.uploads.set(location, begun)
+  return begun
 }
 
-async function pushAsStream(actor: Actor): Promise<void> {
-  const upload = await start(actor, makeSample(actor, 5 * MiB))
-  const [bytes, piece] = [actor.samples.bytes(upload.sample), 16 * 1024 + actor.random.below(128 * 1024)]
-  let at = 0
-  const body = new ReadableStream<Uint8Array>({
-    pull(controller) {
-      if (at >= bytes.length) return controller.close()
-      controller.enqueue(bytes.subarray(at, at + piece))
-      at += piece
-    },
-  })
-  note(actor, upload, await actor.registry.expect([202], 'PATCH', upload.location, { body }))
-  await close(actor, upload, upload.sample.size)
+/** Appends chunks to an upload, as streams or with Content-Range. Closes it, or leaves it to a later round. */
+async function upload(actor: Actor, pending: PendingUpload): Promise<void> {
+  const { random, registry, ledger } = actor
+  const { size } = pending.sample
+  const bytes = actor.samples.bytes(pending.sample)
+  const chunk = 256 * 1024 + random.below(MiB)
+  while (pending.acknowledged < size && !random.chance(0.2)) {
+    const from = pending.acknowledged
+    // An upload of one byte has the same Range as an empty one.
+    const end = Math.min(size, from + (random.chance(0.3) ? 2 + random.below(chunk) : chunk))
+    const part = bytes.subarray(from, end)
+    const sent = random.chance(0.3)
+      ? { body: new Blob([part.slice()]).stream() }
+      : { body: part, headers: { 'content-range': `${from}-${end - 1}` } }
+    pending.acknowledged = sizeOf(await registry.expect([202], 'PATCH', pending.location, sent))
+    ledger.acknowledge([])
+  }
+  if (pending.acknowledged === size || random.chance(0.5)) await close(actor, pending)
 }
 
-/** Starts an upload that a later round continues. */
-async function leaveUpload(actor: Actor): Promise<void> {
-  const upload = await start(actor, makeSample(actor, 4 * MiB))
-  if (actor.random.chance(0.2)) return
-  await append(actor, upload, 0, firstBytesMin + actor.random.below(upload.sample.size - firstBytesMin))
+/** Continues an upload of an earlier round, closes it or cancels it. */
+async function goOn(actor: Actor): Promise<void> {
+  const { sent, random, repository } = actor
+  const pending = random.pick([...sent.uploads.values()].filter((one) => one.repository === repository))
+  if (pending === undefined) return
+  if (random.chance(0.7)) return await upload(actor, pending)
+  pending.ending = 'cancel'
+  await actor.registry.expect([204], 'DELETE', pending.location)
+  sent.uploads.delete(pending.location)
 }
 
-async function goOnWithUpload(actor: Actor): Promise<void> {
-  const upload = pending(actor)
-  if (upload === undefined) return
-  const { sample, acknowledged } = upload
-  if (acknowledged < sample.size && actor.random.chance(0.5)) {
-    const end = Math.max(firstBytesMin, acknowledged + 1 + actor.random.below(sample.size - acknowledged))
-    await append(actor, upload, acknowledged, end)
-  } else await close(actor, upload, acknowledged)
+/** Closes an upload with the bytes that it does not have yet. */
+async function close(actor: Actor, pending: PendingUpload): Promise<void> {
+  const { sample, location, acknowledged, repository } = pending
+  const rest = actor.samples.bytes(sample).subarray(acknowledged)
+  pending.ending = 'close'
+  const request: [string, string, Sent] = [
+    'PUT',
+    `${location}?digest=${sample.digest}`,
+    rest.length > 0 ? { body: rest } : {},
+  ]
+  await change(actor, [blobChange({ ...actor, repository }, sample.digest)], request, { done: 201 })
+  actor.sent.uploads.delete(location)
 }
 
-async function cancelUpload(actor: Actor): Promise<void> {
-  const upload = pending(actor)
-  if (upload === undefined) return
-  upload.ending = 'cancel'
-  await actor.registry.expect([204], 'DELETE', upload.location)
-  actor.sent.uploads.delete(upload.location)
+function blobChange({ ledger, repository }: Actor, digest: string, value: string | null = digest): Change {
+  return { register: ledger.register('blob', repository, digest), value }
 }
 
 /** Mounts a blob of any client, with or without its source. If the mount becomes an upload, cancels it. */
 async function mount(actor: Actor): Promise<void> {
-  const from = actor.random.pick(actor.repositories) ?? actor.repository
+  const from = actor.random.pick(actor.repositories)!
   const digest = actor.random.pick(actor.ledger.all('blob', from))?.name
   if (digest === undefined) return
   const source = actor.random.chance(0.5) ? `&from=${from}` : ''
   const path = `/v2/${actor.repository}/blobs/uploads/?mount=${digest}${source}`
-  const register = actor.ledger.register('blob', actor.repository, digest)
   const statuses = { done: 201, refused: [202] }
-  const answer = await change(actor, [{ register, value: digest }], ['POST', path], statuses)
+  const answer = await change(actor, [blobChange(actor, digest)], ['POST', path], statuses)
   if (answer.status === 202) await actor.registry.expect([204], 'DELETE', locationOf(answer))
 }
 
@@ -219,66 +213,38 @@ async function mount(actor: Actor): Promise<void> {
 async function deleteBlob(actor: Actor): Promise<void> {
   const digest = actor.random.pick(actor.ledger.certain('blob', actor.repository))
   if (digest === undefined) return
-  const register = actor.ledger.register('blob', actor.repository, digest)
   const path = `/v2/${actor.repository}/blobs/${digest}`
-  await change(actor, [{ register, value: null }], ['DELETE', path], { done: 202, refused: [405] })
+  await change(actor, [blobChange(actor, digest, null)], ['DELETE', path], { done: 202, refused: [405] })
 }
 
-async function start(actor: Actor, sample: Sample): Promise<PendingUpload> {
-  const algorithm = sample.digest.startsWith('sha512:') && actor.random.chance(0.5) ? 'sha512' : 'sha256'
-  const path = `/v2/${actor.repository}/blobs/uploads/?digest-algorithm=${algorithm}`
-  const location = locationOf(await actor.registry.expect([202], 'POST', path))
-  const upload = { repository: actor.repository, location, sample, acknowledged: 0, ending: undefined }
-  actor.sent.uploads.set(location, upload)
-  return upload
-}
-
-async function append(actor: Actor, upload: PendingUpload, from: number, end: number): Promise<void> {
-  const body = actor.samples.bytes(upload.sample).subarray(from, end)
-  const headers = { 'content-range': `${from}-${end - 1}` }
-  note(actor, upload, await actor.registry.expect([202], 'PATCH', upload.location, { body, headers }))
-}
-
-function note({ ledger }: Actor, upload: PendingUpload, answer: Answer): void {
-  upload.acknowledged = sizeOf(answer)
-  ledger.acknowledge([])
-}
-
-/** Closes an upload with the bytes from `from` on. */
-async function close(actor: Actor, upload: PendingUpload, from: number): Promise<void> {
-  const { sample, location } = upload
-  const body = from < sample.size ? { body: actor.samples.bytes(sample).subarray(from) } : {}
-  upload.ending = 'close'
-  const request: [string, string, Sent] = ['PUT', `${location}?digest=${sample.digest}`, body]
-  await change(actor, [arrival({ ...actor, repository: upload.repository }, sample)], request, { done: 201 })
-  actor.sent.uploads.delete(location)
-}
-
-function arrival({ ledger, repository }: Actor, { digest }: Sample): Change {
-  return { register: ledger.register('blob', repository, digest), value: digest }
-}
-
-function pending({ sent, repository, random }: Actor): PendingUpload | undefined {
-  return random.pick([...sent.uploads.values()].filter((upload) => upload.repository === repository))
-}
-
-async function pushByTag(actor: Actor, repository: string): Promise<void> {
-  const digest = makeManifest(actor, repository)
-  if (digest !== undefined) await put(actor, repository, digest, [someTag(actor)], true)
-}
-
-/** Pushes by digest, with several tags or none. */
-async function pushByDigest(actor: Actor): Promise<void> {
-  const digest = makeManifest(actor, actor.repository)
+/** Pushes a new manifest or an earlier one: under a tag, or by its digest with several tags or none. */
+async function pushManifest(actor: Actor, repository: string): Promise<void> {
+  const { ledger, sent, random, shared } = actor
+  const earlier = repository !== shared && random.chance(0.25) ? ledger.certain('manifest', repository) : []
+  const digest = random.pick(earlier) ?? makeManifest(actor, repository)
   if (digest === undefined) return
-  const tags = new Set(Array.from({ length: actor.random.below(4) }, () => someTag(actor)))
-  await put(actor, actor.repository, digest, [...tags], false)
+  const isByTag = repository === shared || random.chance(0.7)
+  const tags = new Set(Array.from({ length: isByTag ? 1 : random.below(4) }, () => someTag(actor)))
+  const changes = [
+    { register: ledger.register('manifest', repository, digest), value: digest },
+    ...[...tags].map((tag) => ({ register: ledger.register('tag', repository, tag), value: digest })),
+  ]
+  const reference = isByTag ? [...tags][0] : `${digest}?${[...tags].map((tag) => `tag=${tag}`).join('&')}`
+  const headers = { 'content-type': manifestMediaType }
+  const { bytes: body } = sent.manifests.get(digest)!
+  const path = `/v2/${repository}/manifests/${reference}`
+  await change(actor, changes, ['PUT', path, { body, headers }], { done: 201 })
 }
 
-/** Points a tag to an existing manifest. */
-async function moveTag(actor: Actor): Promise<void> {
-  const digest = actor.random.pick(actor.ledger.certain('manifest', actor.repository))
-  if (digest !== undefined) await put(actor, actor.repository, digest, [someTag(actor)], true)
+/** Returns a new manifest of blobs that the repository certainly has; undefined if it has none. */
+function makeManifest({ ledger, sent, random, repository: own }: Actor, repository: string) {
+  const blobs = [...ledger.certain('blob', repository)].sort(() => random.below(3) - 1).slice(0, 4)
+  const [config, ...layers] = blobs.map((digest) => ({ digest, size: sent.samples.get(digest)!.size }))
+  if (config === undefined) return undefined
+  const bytes = imageManifest(config, layers, `${random.below(2 ** 32)} ${own}`)
+  const digest = sha256(bytes)
+  sent.manifests.set(digest, { bytes, blobs })
+  return digest
 }
 
 async function deleteTag(actor: Actor, repository: string): Promise<void> {
@@ -296,33 +262,6 @@ async function deleteManifest(actor: Actor): Promise<void> {
   const cascade = ledger.all('tag', repository).map((register) => ({ register, value: null, only: digest }))
   const changes = [{ register: ledger.register('manifest', repository, digest), value: null }, ...cascade]
   await change(actor, changes, ['DELETE', `/v2/${repository}/manifests/${digest}`], { done: 202 })
-}
-
-/** Returns a new manifest of blobs that the repository certainly has; undefined if it has none. */
-function makeManifest({ ledger, sent, random, shared, repository: own }: Actor, repository: string) {
-  const blobs = [...ledger.certain('blob', repository)].sort(() => random.below(3) - 1).slice(0, 4)
-  const [config, ...layers] = blobs.map((digest) => ({ digest, size: sent.samples.get(digest)?.size ?? 0 }))
-  if (config === undefined) return undefined
-  const note = `${random.below(2 ** 32)} ${repository === shared ? own : ''}`
-  const bytes = imageManifest(config, layers, note)
-  const digest = sha256(bytes)
-  sent.manifests.set(digest, { bytes, blobs: [config, ...layers] })
-  return digest
-}
-
-/** Pushes a manifest. A single tag is in the path, several are parameters. */
-async function put(actor: Actor, repository: string, digest: string, tags: string[], byTag: boolean) {
-  const { ledger, sent } = actor
-  const body = sent.manifests.get(digest)?.bytes ?? new Uint8Array()
-  const points = (kind: Register['kind'], name: string): Change => ({
-    register: ledger.register(kind, repository, name),
-    value: digest,
-  })
-  const changes = [points('manifest', digest), ...tags.map((tag) => points('tag', tag))]
-  const query = byTag || tags.length === 0 ? '' : `?${tags.map((tag) => `tag=${tag}`).join('&')}`
-  const path = `/v2/${repository}/manifests/${byTag ? tags[0] : digest}${query}`
-  const headers = { 'content-type': manifestMediaType }
-  await change(actor, changes, ['PUT', path, { body, headers }], { done: 201 })
 }
 
 function someTag({ random }: Actor): string {
@@ -355,7 +294,7 @@ async function checkTags({ registry, ledger }: Actor, repository: string, faults
 function checkManifests({ ledger, sent }: Actor, faults: string[]): void {
   for (const register of ledger.all('manifest')) {
     if (possible(register).has(null)) continue
-    for (const { digest } of sent.manifests.get(register.name)?.blobs ?? []) {
+    for (const digest of sent.manifests.get(register.name)?.blobs ?? []) {
       const blob = ledger.register('blob', register.repository, digest)
       if (possible(blob).has(null)) faults.push(`${nameOf(register)} lacks ${digest}`)
     }
@@ -383,7 +322,7 @@ async function checkUpload(actor: Actor, upload: PendingUpload, faults: string[]
   upload.acknowledged = size
   upload.ending = undefined
   if (random.chance(0.3)) return
-  await close({ ...actor, repository }, upload, size)
+  await close(actor, upload)
   const blob = await registry.get(`/v2/${repository}/blobs/${sample.digest}`)
   if (!isDigestOf(sample.digest, blob.bytes)) faults.push(`${location} became other bytes`)
 }

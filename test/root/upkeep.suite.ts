@@ -7,7 +7,7 @@ import { existsSync } from 'node:fs'
 import { cp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
-import { type Ended, runCommand, runToEnd } from '../../scripts/lib/command.ts'
+import { runCommand, runToEnd } from '../../scripts/lib/command.ts'
 import { type Content, makeImage, makeIndex, makePlatforms, sha256 } from '../../scripts/lib/image.ts'
 import { startPeer } from '../../scripts/lib/peers.ts'
 import { manifestMediaType, Registry } from '../../scripts/lib/registry.ts'
@@ -34,39 +34,51 @@ const [commandMax, scrubMax] = [120, 400]
 
 let cay: string
 let folder: TemporaryFolder
-/** The filled data folder, its backup and its export. */
-let [data, backup, layout] = ['', '', '']
+/** The filled data folder, its backup, its export, and another registry's folder. */
+const path = { data: '', backup: '', layout: '', registry: '' }
 
 beforeAll(async () => {
   cay = process.env.CAY_EXECUTABLE ?? (await build())
   folder = await temporaryFolder('upkeep')
-  ;[data, backup, layout] = [
-    join(folder.path, 'data'),
-    join(folder.path, 'backup'),
-    join(folder.path, 'layout'),
-  ]
+  for (const name of ['data', 'backup', 'layout', 'registry'] as const) path[name] = join(folder.path, name)
   {
-    await using server = await startServer({ data })
+    await using server = await startServer({ data: path.data })
     for (let n = 0; n < images; n++) await server.registry.pushRandomImage(`app${n % 3}`, `t${n}`, layerBytes)
   }
-  await runCommand([cay, 'backup', backup, '--data', data])
-  await runCommand([cay, 'export', layout, 'app0', 'app1', 'app2', '--data', data])
+  await runCommand([cay, 'backup', path.backup, '--data', path.data])
+  await runCommand([cay, 'export', path.layout, 'app0', 'app1', 'app2', '--data', path.data])
+  await writeRegistryFolder(path.registry)
 })
 
 afterAll(() => folder[Symbol.asyncDispose]())
 
-/** Runs a command again and again, and kills it each time. */
-async function killOften(command: string[], afterwards = async () => {}): Promise<void> {
-  for (let round = 0; round < rounds; round++) {
-    await runToEnd(command, { secondsMax: (1 + Math.random() * commandMax) / 1000 })
-    await afterwards()
-  }
+/** What is interrupted: a command that fills a folder, and a check that the folder is whole. */
+interface Interrupted {
+  command(target: string): string[]
+  check(target: string): Promise<unknown>
+  /** It refuses a folder that it has completed. */
+  isOnce?: boolean
 }
 
-/** Returns what checks a data folder as `cay fsck` does. */
-function fsck(path: string): Promise<string> {
-  return runCommand([cay, 'fsck', '--data', path])
+const fsck = (target: string) => runCommand([cay, 'fsck', '--data', target])
+
+const interrupted: Record<'backup' | 'restore' | 'import', Interrupted> = {
+  backup: {
+    command: (target) => [cay, 'backup', target, '--data', path.data],
+    async check(target) {
+      await runCommand([cay, 'backup', target, '--verify', '--data', path.data])
+      const snapshots = await readdir(join(target, 'snapshots'))
+      expect(snapshots.filter((name) => name.startsWith('.'))).toEqual([])
+    },
+  },
+  restore: {
+    command: (target) => [cay, 'restore', path.backup, '--data', target],
+    check: fsck,
+    isOnce: true,
+  },
+  import: { command: (target) => [cay, 'import', path.layout, '--data', target], check: fsck },
 }
+const verbs = ['backup', 'restore', 'import'] as const
 
 test('move in: everything that docker-registry has is imported from its folder and migrated by its API', async () => {
   const executables = await bringTools(['docker-registry'])
@@ -108,134 +120,78 @@ test('backup: one that is made while images are pushed restores everything that 
     await server.registry.get(`/v2/app/manifests/${tag}`, { accept: manifestMediaType })
 })
 
-describe('kills: one that is killed again and again continues, and is whole:', () => {
-  test('backup', async () => {
-    // On another file system blobs are copied, which takes longer than linking them.
-    await using volume = await temporaryFileSystem(4 * images)
-    const target = join(volume.path, 'target')
-    const command = [cay, 'backup', target, '--data', data]
-    await killOften(command)
-    await runCommand(command)
-    await runCommand([...command, '--verify'])
-    const snapshots = await readdir(join(target, 'snapshots'))
-    expect(snapshots.filter((name) => name.startsWith('.'))).toEqual([])
-  })
-
-  test('restore', async () => {
-    await using volume = await temporaryFileSystem(4 * images)
-    const restored = join(volume.path, 'restored')
-    const command = [cay, 'restore', backup, '--data', restored]
-    await killOften(command, async () => {
-      // The kill can come after its last step.
-      const isComplete = existsSync(join(restored, 'cay.db')) && !existsSync(join(restored, 'restoring'))
-      if (!isComplete) return
-      await fsck(restored)
-      await rm(restored, { recursive: true })
-    })
-    await runCommand(command)
-    await fsck(restored)
-  })
-
-  test('import', async () => {
-    await using own = await temporaryFolder('import')
-    const target = join(own.path, 'target')
-    const command = [cay, 'import', layout, '--data', target]
-    await killOften(command)
-    await runCommand(command)
-    expect(await runCommand(command)).toContain(`${images} unchanged`)
-    await fsck(target)
-  })
-})
-
-describe('full disk: one that does not fit says so, and continues when there is space:', () => {
-  test.each(['backup', 'import', 'restore'])('%s', async (verb) => {
-    await using volume = await temporaryFileSystem(images / 2)
-    const target = join(volume.path, 'data')
-    const command = {
-      backup: [cay, 'backup', target, '--data', data],
-      import: [cay, 'import', layout, '--data', target],
-      restore: [cay, 'restore', backup, '--data', target],
-    }[verb]!
-    const { code, output, errors } = await runToEnd(command)
-    expect({ code, said: output + errors }).toEqual({
-      code: 1,
-      said: expect.stringMatching(/ENOSPC|no space|full/i),
-    })
-    await runCommand(['mount', '-o', `remount,size=${6 * images}m`, volume.path])
-    await runCommand(command)
-    await (verb === 'backup' ? runCommand([...command, '--verify']) : fsck(target))
-  })
-})
-
-/**
- * Runs a command again and again, of which one system call fails each time. It reports success only if what it made is
- * whole, and a message otherwise.
- *
- * @param calls the names for strace, such as `linkat,link`
- */
-async function failCalls(calls: string, command: string[], whenDone: () => Promise<unknown>): Promise<void> {
-  for (const error of ['EIO', 'ENOSPC']) {
-    for (const when of [1, 3, 7]) {
-      const inject = `inject=${calls}:error=${error}:when=${when}`
-      const strace = ['strace', '-f', '--seccomp-bpf', '-q', '-o', '/dev/null', '-e', `trace=${calls}`]
-      const ended: Ended = await runToEnd([...strace, '-e', inject, ...command])
-      if (ended.code === 0) await whenDone()
-      else expect(ended.errors, inject).toMatch(/^cay: ./m)
-    }
+test.each(verbs)('kills: a %s that is killed again and again continues, and is whole', async (verb) => {
+  const { command, check, isOnce } = interrupted[verb]
+  // On another file system blobs are copied, which takes longer than linking them.
+  await using volume = await temporaryFileSystem(6 * images)
+  const target = join(volume.path, 'target')
+  for (let round = 0; round < rounds; round++) {
+    await runToEnd(command(target), { secondsMax: (1 + Math.random() * commandMax) / 1000 })
+    // The kill can come after its last step.
+    const isComplete = existsSync(join(target, 'cay.db')) && !existsSync(join(target, 'restoring'))
+    if (!isOnce || !isComplete) continue
+    await check(target)
+    await rm(target, { recursive: true })
   }
-}
-
-describe.each([
-  'fsync,fdatasync',
-  'rename',
-  'linkat,link',
-  'mkdir,mkdirat',
-  'write,pwrite64,copy_file_range',
-])('failing disk (%s): one whose calls fail ends with a message or is whole, and continues:', (calls) => {
-  test('backup', async () => {
-    await using own = await temporaryFolder('failing')
-    const command = [cay, 'backup', join(own.path, 'target'), '--data', data]
-    const verify = () => runCommand([...command, '--verify'])
-    await failCalls(calls, command, verify)
-    await runCommand(command)
-    await verify()
-    await fsck(data)
-  })
-
-  test("import of registry:2's folder, which stays as it is", async () => {
-    await using own = await temporaryFolder('failing')
-    const [source, target] = [join(own.path, 'source'), join(own.path, 'data')]
-    await writeRegistryFolder(source)
-    const list = () => runCommand(['sh', '-c', 'find . -type f | sort | xargs sha256sum'], { cwd: source })
-    const before = await list()
-    const command = [cay, 'import', source, '--data', target]
-    await failCalls(calls, command, () => fsck(target))
-    await runCommand(command)
-    await fsck(target)
-    expect(await runCommand(command)).toContain('imported 0 images')
-    expect(await list()).toBe(before)
-  })
-
-  test('restore', async () => {
-    await using own = await temporaryFolder('failing')
-    const restored = join(own.path, 'restored')
-    const command = [cay, 'restore', backup, '--data', restored]
-    await failCalls(calls, command, async () => {
-      await fsck(restored)
-      await rm(restored, { recursive: true })
-    })
-    await runCommand(command)
-    await fsck(restored)
-  })
+  await runCommand(command(target))
+  await check(target)
+  if (verb === 'import') expect(await runCommand(command(target))).toContain(`${images} unchanged`)
 })
+
+test.each(verbs)(
+  'full disk: a %s that does not fit says so, and continues when there is space',
+  async (verb) => {
+    const { command, check } = interrupted[verb]
+    await using volume = await temporaryFileSystem(images / 2)
+    const target = join(volume.path, 'target')
+    const { code, output, errors } = await runToEnd(command(target))
+    expect(code).toBe(1)
+    expect(output + errors).toMatch(/ENOSPC|no space|full/i)
+    await runCommand(['mount', '-o', `remount,size=${6 * images}m`, volume.path])
+    await runCommand(command(target))
+    await check(target)
+  },
+)
+
+const calls = ['fsync,fdatasync', 'rename', 'linkat,link', 'mkdir,mkdirat', 'write,pwrite64,copy_file_range']
+
+test.each(calls.flatMap((names) => verbs.map((verb) => [verb, names] as const)))(
+  'failing disk: a %s of which a call fails (%s) ends with a message or is whole, and continues',
+  async (verb, names) => {
+    const { command, check, isOnce } = interrupted[verb]
+    await using own = await temporaryFolder('failing')
+    const target = join(own.path, 'target')
+    // An import reads the folder of a registry:2, which stays as it is.
+    const isImport = verb === 'import'
+    const words = isImport ? [cay, 'import', path.registry, '--data', target] : command(target)
+    const list = () =>
+      runCommand(['sh', '-c', 'find . -type f | sort | xargs sha256sum'], { cwd: path.registry })
+    const before = await list()
+    for (const error of ['EIO', 'ENOSPC']) {
+      for (const when of [1, 3, 7]) {
+        const inject = `inject=${names}:error=${error}:when=${when}`
+        const strace = ['strace', '-f', '--seccomp-bpf', '-q', '-o', '/dev/null', '-e', `trace=${names}`]
+        const { code, errors } = await runToEnd([...strace, '-e', inject, ...words])
+        if (code !== 0) expect(errors, inject).toMatch(/^cay: ./m)
+        else await check(target)
+        if (code === 0 && isOnce) await rm(target, { recursive: true })
+      }
+    }
+    await runCommand(words)
+    await check(target)
+    if (verb === 'backup') await fsck(path.data)
+    if (isImport) expect(await runCommand(words)).toContain('imported 0 images')
+    expect(await list()).toBe(before)
+  },
+)
 
 /** Writes the data folder of a registry:2 that has an image. */
-async function writeRegistryFolder(path: string): Promise<void> {
+async function writeRegistryFolder(target: string): Promise<void> {
   const { descriptor, blobs } = await makeImage({ layerBytes: 200_000 })
   const stored = [...blobs].map(([digest, bytes]) => ({ digest, bytes }))
   const isManifest = ({ digest }: { digest: string }) => digest === descriptor.digest
   const [manifests, others] = [stored.filter(isManifest), stored.filter((one) => !isManifest(one))]
-  writeRepository(path, 'team/app', { blobs: others, manifests, tags: [['1.0', descriptor.digest]] })
+  writeRepository(target, 'team/app', { blobs: others, manifests, tags: [['1.0', descriptor.digest]] })
 }
 
 /** The data folder with blobs that is copied and damaged. */
@@ -245,7 +201,7 @@ describe('verification: damaged content is found, never served after that, and h
   beforeAll(async () => {
     whole = { ...(await temporaryFolder('whole')), digests: [], damaged: [] }
     await using server = await startServer({ data: whole.path })
-    for (let n = 0; n < images; n++) {
+    for (let n = 0; n < 12; n++) {
       const body = Buffer.alloc(MiB, crypto.getRandomValues(new Uint8Array(65_536)))
       whole.digests.push(sha256(body))
       await server.registry.postBlob('app', body)
