@@ -35,54 +35,39 @@ const blobBytes = 3 * MiB
 const repository = 'durability/image'
 const fixture = join(import.meta.dir, '../fixtures/data-0002')
 
-describe('order of system calls: a response follows the sync of what it acknowledges:', () => {
-  /** The shortest duration of each sync, so that a response that does not wait for it comes visibly too early. */
-  const syncMilliseconds = 20
-  const groups = new Map<string, { step: Step; calls: SystemCall[] }>()
+/** The shortest duration of each sync, so that a response that does not wait for it comes visibly too early. */
+const syncMilliseconds = 20
 
-  beforeAll(async () => {
-    const calls = 'fsync,fdatasync,sync_file_range,msync,sync,syncfs,rename,renameat,renameat2'
-    const trace = `trace=${calls},write,writev,sendto,sendmsg`
-    const slow = `inject=fsync,fdatasync:delay_enter=${syncMilliseconds * 1000}`
-    await using traced = await startTraced(['-tt', '-y', '-s', '32', '-e', trace, '-e', slow])
-    const steps = await play(traced)
-    const own = withoutClock(parseTrace(await traced.finish()), traced.data)
-    const ends = own.flatMap((call, i) => (call.text.includes('"HTTP/1.1 ') ? [i + 1] : []))
-    expect(ends.length).toBe(steps.length)
-    // The start of the server comes before the first response, so its syncs are not counted.
-    for (const [i, step] of steps.entries())
-      groups.set(step.name, { step, calls: own.slice(ends[i - 1] ?? ends[0]! - 1, ends[i]) })
-  }, 60_000)
+test('order: a response follows the syncs of what it acknowledges, and a request makes no other syncs', async () => {
+  const calls = 'fsync,fdatasync,sync_file_range,msync,sync,syncfs,rename,renameat,renameat2'
+  const trace = `trace=${calls},write,writev,sendto,sendmsg`
+  const slowed = `inject=fsync,fdatasync:delay_enter=${syncMilliseconds * 1000}`
+  await using traced = await startTraced(['-tt', '-y', '-s', '32', '-e', trace, '-e', slowed])
+  const steps = await play(traced)
+  const own = withoutClock(parseTrace(await traced.finish()), traced.data)
+  const ends = own.flatMap((call, i) => (call.text.includes('"HTTP/1.1 ') ? [i + 1] : []))
+  expect(ends.length).toBe(steps.length)
+  // The start of the server comes before the first response, so its syncs are not counted.
+  for (const [i, step] of steps.entries()) judge(step, own.slice(ends[i - 1] ?? ends[0]! - 1, ends[i]))
+}, 60_000)
 
-  test.each([
-    'an upload that begins',
-    'a chunk',
-    'the first blob',
-    'a blob',
-    'a small blob',
-    'a manifest',
-    'a mount',
-    'a pull',
-    'the deletion of a tag',
-    'the deletion of a manifest',
-    'the deletion of a blob',
-  ])('%s', (name) => {
-    const { step, calls } = groups.get(name)!
-    const record = `\n${calls.map(({ text }) => text).join('\n')}`
-    const answer = calls.at(-1)!
-    expect(answer.text).toContain(`"HTTP/1.1 ${step.status} `)
-    let before: SystemCall | undefined
-    for (const { what, calls: names, argument } of step.order) {
-      const call = calls.find(({ name: called, text }) => names.includes(called) && text.includes(argument))
-      if (!call || !/= 0( \(DELAYED\))?$/.test(call.text))
-        throw new Error(`${what} is missing before the response${record}`)
-      if (before && call.began <= before.ended) throw new Error(`${what} comes too early${record}`)
-      before = call
-    }
-    if (before && answer.began <= before.ended) throw new Error(`the response comes too early${record}`)
-    expect(calls.filter(({ name: called }) => called.includes('sync')).length, record).toBe(step.syncs)
-  })
-})
+/** @throws Error if the calls until a response are not in their order, or have other syncs */
+function judge({ name, status, syncs, order }: Step, calls: SystemCall[]): void {
+  const record = `\n${calls.map(({ text }) => text).join('\n')}`
+  const answer = calls.at(-1)!
+  expect(answer.text, name).toContain(`"HTTP/1.1 ${status} `)
+  let before: SystemCall | undefined
+  for (const { what, calls: names, argument } of order) {
+    const call = calls.find(({ name: called, text }) => names.includes(called) && text.includes(argument))
+    if (!call || !/= 0( \(DELAYED\))?$/.test(call.text))
+      throw new Error(`${name}: ${what} is missing before the response${record}`)
+    if (before && call.began <= before.ended) throw new Error(`${name}: ${what} comes too early${record}`)
+    before = call
+  }
+  if (before && answer.began <= before.ended)
+    throw new Error(`${name}: the response comes too early${record}`)
+  expect(calls.filter(({ name: called }) => called.includes('sync')).length, name + record).toBe(syncs)
+}
 
 /** A request, its syncs, and what must happen before its response, in this order. */
 interface Step {

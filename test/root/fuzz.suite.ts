@@ -330,31 +330,30 @@ interface Parts {
   body: string
 }
 
-/** Changes one thing of a request. */
-const MUTATIONS: ((parts: Parts, random: Random) => void)[] = [
-  (parts, random) => (parts.line = parts.line.replace(/^\S+/, random.pick(METHODS)!)),
-  (parts, random) => (parts.line = spliced(parts.line, textOf(random), random)),
-  (parts, random) =>
-    (parts.line = replaced(parts.line, /[^/?&= ]+/g, encodeURIComponent(textOf(random)), random)),
-  (parts, random) => (parts.line = replaced(parts.line, /[^/?&= ]+/g, textOf(random), random)),
-  (parts, random) => parts.headers.push(`${random.pick(HEADERS)}: ${random.pick(VALUES)}`),
-  (parts, random) => parts.headers.push(spliced('X-A: x', textOf(random), random)),
-  (parts, random) => (parts.headers = parts.headers.filter(() => !random.chance(0.3))),
-  (parts, random) =>
-    (parts.headers = parts.headers.flatMap((one) => (random.chance(0.3) ? [one, one] : [one]))),
-  (parts, random) =>
-    (parts.headers = parts.headers.map((one) =>
-      random.chance(0.3) ? spliced(one, textOf(random), random) : one,
-    )),
-  (parts, random) => setBody(parts, parts.body.slice(0, random.below(parts.body.length + 1))),
-  (parts, random) => setBody(parts, flipped(parts.body, random)),
-  (parts, random) => setBody(parts, parts.body + flipped(parts.body, random)),
-  (parts, random) => setBody(parts, replaced(parts.body, JSON_VALUE, random.pick(JSON_TEXTS)!, random)),
-  (parts, random) => setBody(parts, replaced(parts.body, JSON_VALUE, JSON.stringify(textOf(random)), random)),
-  (parts, random) => setBody(parts, random.pick(JSON_TEXTS)!),
-  (parts, random) => setBody(parts, '\0'.repeat(random.below(200_000))),
-  (parts, random) => (parts.body = parts.body.slice(0, random.below(parts.body.length + 1))),
-  chunk,
+const TOKEN = /[^/?&= ]+/g
+
+/** Each returns what it changes of a request. */
+const MUTATIONS: ((parts: Parts, random: Random, text: string) => Partial<Parts>)[] = [
+  ({ line }, random) => ({ line: line.replace(/^\S+/, random.pick(METHODS)!) }),
+  ({ line }, random, text) => ({ line: spliced(line, text, random) }),
+  ({ line }, random, text) => ({ line: replaced(line, TOKEN, encodeURIComponent(text), random) }),
+  ({ line }, random, text) => ({ line: replaced(line, TOKEN, text, random) }),
+  ({ headers }, random) => ({ headers: [...headers, `${random.pick(HEADERS)}: ${random.pick(VALUES)}`] }),
+  ({ headers }, random, text) => ({ headers: [...headers, spliced('X-A: x', text, random)] }),
+  ({ headers }, random) => ({ headers: headers.filter(() => !random.chance(0.3)) }),
+  ({ headers }, random) => ({ headers: headers.flatMap((one) => (random.chance(0.3) ? [one, one] : [one])) }),
+  ({ headers }, random, text) => ({
+    headers: headers.map((one) => (random.chance(0.3) ? spliced(one, text, random) : one)),
+  }),
+  (parts, random) => withBody(parts, parts.body.slice(0, random.below(parts.body.length + 1))),
+  (parts, random) => withBody(parts, flipped(parts.body, random)),
+  (parts, random) => withBody(parts, parts.body + flipped(parts.body, random)),
+  (parts, random) => withBody(parts, replaced(parts.body, JSON_VALUE, random.pick(JSON_TEXTS)!, random)),
+  (parts, random, text) => withBody(parts, replaced(parts.body, JSON_VALUE, JSON.stringify(text), random)),
+  (parts, random) => withBody(parts, random.pick(JSON_TEXTS)!),
+  (parts, random) => withBody(parts, '\0'.repeat(random.below(200_000))),
+  ({ body }, random) => ({ body: body.slice(0, random.below(body.length + 1)) }),
+  inChunks,
 ]
 
 const JSON_VALUE = /"(?:[^"\\]|\\.)*"|-?\d+|true|false|null/g
@@ -364,7 +363,8 @@ function mutate(good: string, others: readonly string[], random: Random): Uint8A
   const [, head = '', body = ''] = /^(.*?)\r\n\r\n(.*)$/s.exec(good) ?? []
   const [line = '', ...headers] = head.split('\r\n')
   const parts = { line, headers: [...headers, `X-Forwarded-For: 203.0.113.${random.below(250)}`], body }
-  for (let count = 1 + random.below(4); count > 0; count--) random.pick(MUTATIONS)?.(parts, random)
+  for (let count = 1 + random.below(4); count > 0; count--)
+    Object.assign(parts, random.pick(MUTATIONS)!(parts, random, random.pick(TEXTS)!))
   if (random.chance(0.03))
     parts.line = parts.line.replace(/HTTP.*$/, random.pick(['HTTP/1.0', 'HTTP/2', 'HTTP/9.9', ''])!)
   let text = `${[parts.line, ...parts.headers].join('\r\n')}\r\n\r\n${parts.body}`
@@ -380,28 +380,27 @@ function mutate(good: string, others: readonly string[], random: Random): Uint8A
   )
 }
 
-/** Sends the body in chunks, some of which are not as they should be. */
-function chunk(parts: Parts, random: Random): void {
+/** Returns the body in chunks, some of which are not as they should be. */
+function inChunks({ body, headers }: Parts, random: Random): Partial<Parts> {
   const chunks: string[] = []
-  for (let at = 0; at < parts.body.length; ) {
-    const part = parts.body.slice(at, at + 1 + random.below(100_000))
+  for (let at = 0; at < body.length; ) {
+    const part = body.slice(at, at + 1 + random.below(100_000))
     at += part.length
     const extension = random.pick(['', '', '', ';a=b', ';a="b;c"', ' ', ';'.repeat(100)])
     const wrong = random.pick(['-1', 'ffffffffffffffff', 'g', '', '0x1'])
     chunks.push(`${random.chance(0.1) ? wrong : part.length.toString(16)}${extension}\r\n${part}\r\n`)
   }
   chunks.push(random.pick(['0\r\n\r\n', '0\r\n\r\n', '0\r\nX-T: 1\r\n\r\n', '0\r\n', ''])!)
-  parts.headers = parts.headers.filter((one) => !one.startsWith('Content-Length') || random.chance(0.1))
-  parts.headers.push('Transfer-Encoding: chunked')
-  parts.body = chunks.join('')
+  const kept = headers.filter((one) => !one.startsWith('Content-Length') || random.chance(0.1))
+  return { headers: [...kept, 'Transfer-Encoding: chunked'], body: chunks.join('') }
 }
 
-/** Sets a body, and the length that fits. */
-function setBody(parts: Parts, body: string): void {
+/** Returns a body with the length that fits. */
+function withBody({ headers }: Parts, text: string): Partial<Parts> {
   // Texts of JSON can have characters of more than one byte.
-  parts.body = Buffer.from(body, /[^\0-\xff]/.test(body) ? 'utf8' : 'latin1').toString('latin1')
-  parts.headers = parts.headers.filter((one) => !one.startsWith('Content-Length'))
-  parts.headers.push(`Content-Length: ${parts.body.length}`)
+  const body = Buffer.from(text, /[^\0-\xff]/.test(text) ? 'utf8' : 'latin1').toString('latin1')
+  const others = headers.filter((one) => !one.startsWith('Content-Length'))
+  return { body, headers: [...others, `Content-Length: ${body.length}`] }
 }
 
 function flipped(text: string, random: Random): string {
@@ -421,8 +420,4 @@ function replaced(text: string, pattern: RegExp, by: string, random: Random): st
   const found = random.pick([...text.matchAll(pattern)])
   if (found === undefined) return text
   return `${text.slice(0, found.index)}${by}${text.slice(found.index + found[0].length)}`
-}
-
-function textOf(random: Random): string {
-  return random.pick(TEXTS)!
 }
