@@ -44,7 +44,8 @@ const steps: (Step | Step[])[] = [
   rootSuite('attacks', ['attacks', 'memory'], ['wrk']),
   [
     rootSuite('fuzz', ['fuzz']),
-    rootSuite('soak', ['pushes', 'fills', 'collector', 'full-disk', 'upkeep'], ['strace', 'docker-registry']),
+    rootSuite('soak', ['pushes', 'fills', 'collector', 'full-disk']),
+    rootSuite('upkeep', ['upkeep'], ['strace', 'docker-registry']),
   ],
   { name: 'page', args: ['page'], needs: ['chromium'] },
   { name: 'installs', args: ['installs'], counts: caseCounts },

@@ -34,7 +34,7 @@ import type { Sample, Samples } from './samples.ts'
 
 const MiB = 1024 * 1024
 /** How long a server lives at most. It always receives at least the start of a push. */
-const lifetimeMax = 900
+const lifetimeMax = 2000
 const tagCount = 6
 
 test(
