@@ -120,7 +120,7 @@ test('backup: one that is made while images are pushed restores everything that 
     await server.registry.get(`/v2/app/manifests/${tag}`, { accept: manifestMediaType })
 })
 
-test.each(verbs)('kills: a %s that is killed again and again continues, and is whole', async (verb) => {
+test.each(verbs)('kills: %s that is killed again and again continues, and is whole', async (verb) => {
   const { command, check, isOnce } = interrupted[verb]
   // On another file system blobs are copied, which takes longer than linking them.
   await using volume = await temporaryFileSystem(6 * images)
@@ -139,7 +139,7 @@ test.each(verbs)('kills: a %s that is killed again and again continues, and is w
 })
 
 test.each(verbs)(
-  'full disk: a %s that does not fit says so, and continues when there is space',
+  'full disk: %s that does not fit says so, and continues when there is space',
   async (verb) => {
     const { command, check } = interrupted[verb]
     await using volume = await temporaryFileSystem(images / 2)
@@ -156,7 +156,7 @@ test.each(verbs)(
 const calls = ['fsync,fdatasync', 'rename', 'linkat,link', 'mkdir,mkdirat', 'write,pwrite64,copy_file_range']
 
 test.each(calls.flatMap((names) => verbs.map((verb) => [verb, names] as const)))(
-  'failing disk: a %s of which a call fails (%s) ends with a message or is whole, and continues',
+  'failing disk: %s of which a call fails (%s) ends with a message or is whole, and continues',
   async (verb, names) => {
     const { command, check, isOnce } = interrupted[verb]
     await using own = await temporaryFolder('failing')
