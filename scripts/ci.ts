@@ -28,18 +28,15 @@ const caseCounts = /^(\d+) passed, (\d+) failed$/gm
 const steps: (Step | Step[])[] = [
   { name: 'check', args: ['check'] },
   { name: 'test', command: ['npm', 'test'], counts: testCounts },
-  { name: 'conformance', args: ['conformance'], counts: caseCounts },
+  { name: 'conformance', args: ['conformance'], counts: testCounts },
   { name: 'api', args: ['schemathesis'], counts: caseCounts },
-  { name: 'clients', args: ['clients'], counts: caseCounts },
+  { name: 'clients', args: ['clients'], counts: testCounts },
   {
     name: 'readme',
     command: [process.execPath, 'test', './test/clients/readme.suite.ts', '--timeout', '300000'],
     needs: ['dockerd', 'skopeo', 'podman', 'crane', 'oras', 'helm3', 'nginx', 'caddy', 'fail2ban-regex'],
     counts: testCounts,
   },
-  { name: 'differential', args: ['differential'], counts: caseCounts },
-  { name: 'docker-v1', args: ['docker-v1'], counts: caseCounts },
-  { name: 'tls-clients', args: ['tls-clients'], counts: caseCounts },
   rootSuite('durability', ['durability'], ['strace']),
   rootSuite('attacks', ['attacks', 'memory'], ['wrk']),
   [

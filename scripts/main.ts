@@ -3,6 +3,12 @@
 import { install } from './install.ts'
 import { runInForeground } from './lib/foreground.ts'
 
+/** The suites with real clients, longest first. */
+const clients = [
+  ...['login', 'models', 'docker', 'tools', 'cache', 'containers', 'differential'],
+  ...['signatures', 'buildkit', 'artifacts', 'docker-v1'],
+]
+
 const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>> = {
   start: () => import('./start.ts'),
   test: () => import('./test.ts'),
@@ -16,15 +22,23 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   openapi: () => import('./openapi.ts'),
   page: () => import('./page/page.ts'),
   fixture: () => import('./fixture.ts'),
-  conformance: () => import('./conformance.ts'),
-  clients: () => import('./clients/clients.ts'),
+  conformance: suites(['conformance']),
+  clients: suites(clients),
   schemathesis: () => import('./schemathesis.ts'),
-  'tls-clients': () => import('./tls-clients.ts'),
-  'docker-v1': () => import('./docker-v1/docker-v1.ts'),
-  differential: () => import('./differential/differential.ts'),
   bench: () => import('./bench/bench.ts'),
   ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain/toolchain.ts'),
+}
+
+/** Returns a command that runs suites of test/clients beside each other, with more arguments of `bun test`. */
+function suites(names: string[]) {
+  return async () => ({
+    async run(args: string[]) {
+      const paths = names.map((name) => `./test/clients/${name}.suite.ts`)
+      const options = ['--timeout=300000', '--parallel=2', '--only-failures']
+      process.exitCode = await runInForeground([process.execPath, 'test', ...options, ...paths, ...args])
+    },
+  })
 }
 
 const [name = '', ...args] = process.argv.slice(2)

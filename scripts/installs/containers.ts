@@ -1,7 +1,7 @@
 import { equal, match } from 'node:assert/strict'
 import { join } from 'node:path'
 import { version } from '../../package.json'
-import { startEngine } from '../clients/containers/docker.ts'
+import { startEngine } from '../../test/clients/homes.ts'
 import { runCommand } from '../lib/command.ts'
 import { eventually } from '../lib/repeated.ts'
 import { bringTools } from '../toolchain/toolchain.ts'

@@ -1,4 +1,3 @@
-import { deepEqual } from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -153,25 +152,6 @@ export async function writeDockerArchive(file: string, image: Image, name: strin
   const manifest = [{ Config: configName, RepoTags: [name], Layers: layers.map(([path]) => path) }]
   const files = { [configName]: image.config, ...Object.fromEntries(layers) }
   await Bun.write(file, new Bun.Archive({ ...files, 'manifest.json': JSON.stringify(manifest) }))
-}
-
-/** Reads the image of an archive that `docker save`, `podman save` or skopeo wrote. */
-async function readDockerArchive(file: string): Promise<{ config: Uint8Array; layers: Uint8Array[] }> {
-  const files = await new Bun.Archive(await Bun.file(file).bytes()).files()
-  const read = async (path: string) => {
-    const entry = files.get(path)
-    if (!entry) throw new Error(`${file} has no ${path}`)
-    return await entry.bytes()
-  }
-  const [image] = JSON.parse(new TextDecoder().decode(await read('manifest.json')))
-  return { config: await read(image.Config), layers: await Promise.all(image.Layers.map(read)) }
-}
-
-/** Expects an archive of `docker save` to have the layers of an image. Returns its config. */
-export async function expectArchive(file: string, image: Image): Promise<Uint8Array> {
-  const { config, layers } = await readDockerArchive(file)
-  deepEqual(layers.map(sha256), image.layers.map(sha256))
-  return config
 }
 
 /** Returns the digest of bytes, `sha256:<hex>`. */

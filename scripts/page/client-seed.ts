@@ -1,6 +1,6 @@
 import { mkdir, rm } from 'node:fs/promises'
 import { delimiter, dirname, join } from 'node:path'
-import { containersHome } from '../clients/containers/containers-home.ts'
+import { containersHome } from '../../test/clients/homes.ts'
 import { type Run, runCommand, wordsOf } from '../lib/command.ts'
 import { makeImage, writeLayout } from '../lib/image.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'

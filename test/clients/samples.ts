@@ -1,11 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { packTar, type TarEntry } from 'modern-tar'
+import { type Content, hex, makeIndex, packManifest, sha256 } from '../../scripts/lib/image.ts'
 import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
 import { newSigningKey, readSigningKey, signDocument } from '../../src/docker/signed-document.ts'
 import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
-import { type Content, hex, makeIndex, packManifest, sha256 } from '../lib/image.ts'
 
-/** The format in which a manifest was pushed. */
+/** The format in which a manifest is pushed. */
 export type Format = 'schema1' | 'schema2' | 'list' | 'oci' | 'index' | 'artifact'
 
 export const mediaTypes = {
@@ -17,17 +16,18 @@ export const mediaTypes = {
   artifact: MEDIA_TYPE.ociManifest,
 } as const satisfies Record<Format, string>
 
-const configTypes = {
-  schema2: 'application/vnd.docker.container.image.v1+json',
-  oci: 'application/vnd.oci.image.config.v1+json',
-  artifact: 'application/vnd.cncf.helm.config.v1+json',
-}
-
-const layerTypes = {
-  schema2: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
-  oci: 'application/vnd.oci.image.layer.v1.tar+gzip',
-  artifact: 'application/vnd.cncf.helm.chart.content.v1.tar+gzip',
-}
+/** The media types of a config and of a layer. */
+const partTypes = {
+  schema2: [
+    'application/vnd.docker.container.image.v1+json',
+    'application/vnd.docker.image.rootfs.diff.tar.gzip',
+  ],
+  oci: ['application/vnd.oci.image.config.v1+json', 'application/vnd.oci.image.layer.v1.tar+gzip'],
+  artifact: [
+    'application/vnd.cncf.helm.config.v1+json',
+    'application/vnd.cncf.helm.chart.content.v1.tar+gzip',
+  ],
+} as const
 
 /** How each image is to be run. */
 export const imageConfig = {
@@ -43,15 +43,14 @@ export interface Sample extends Content {
 }
 
 /** The parts of an image: its layers as gzipped tar archives, base first, and its config. */
-export interface Parts {
+interface Parts {
   layers: Buffer[]
   config: Buffer
 }
 
 /** The samples of each format; images of one architecture have the same layers. */
 export async function makeSamples(name: string, tag: string): Promise<Record<Format, Sample>> {
-  const amd64 = await makeParts('amd64')
-  const arm64 = await makeParts('arm64')
+  const [amd64, arm64] = await Promise.all([makeParts('amd64'), makeParts('arm64')])
   const pick = (format: 'schema2' | 'oci') => [makeImage(format, arm64), makeImage(format, amd64)]
   return {
     schema1: makeSchema1(amd64, name, tag),
@@ -63,9 +62,14 @@ export async function makeSamples(name: string, tag: string): Promise<Record<For
   }
 }
 
-/** Layers that add, replace and remove files, and a history with empty steps and with text in several scripts. */
+/** Three layers, and a history with empty steps and with text in several scripts. */
 async function makeParts(architecture: 'amd64' | 'arm64'): Promise<Parts> {
-  const layers = await Promise.all(contentOfLayers().map(async (entries) => await packTar(entries)))
+  const files = [
+    { 'usr/bin/tool': randomBytes(5000) },
+    { 'data/岛': randomBytes(300_000) },
+    { 'etc/motd': 'hello\n' },
+  ]
+  const layers = await Promise.all(files.map((layer) => new Bun.Archive(layer).bytes()))
   const created = '2026-01-02T03:04:05.678901234Z'
   const config = {
     architecture,
@@ -82,46 +86,14 @@ async function makeParts(architecture: 'amd64' | 'arm64'): Promise<Parts> {
       { created, created_by: 'CMD ["/usr/bin/tool"]', empty_layer: true },
     ],
   }
-  const compressed = layers.map((layer) => Buffer.from(Bun.gzipSync(layer)))
+  const compressed = layers.map((layer) => Buffer.from(Bun.gzipSync(Buffer.from(layer))))
   return { layers: compressed, config: Buffer.from(JSON.stringify(config)) }
 }
 
-function contentOfLayers(): TarEntry[][] {
-  const directory = (name: string): TarEntry => ({
-    header: { name, type: 'directory', size: 0, mode: 0o755 },
-  })
-  const file = (name: string, body: string | Buffer, mode = 0o644): TarEntry => ({
-    header: { name, type: 'file', size: Buffer.byteLength(body), mode },
-    body,
-  })
-  const link = (type: 'symlink' | 'link', name: string, linkname: string): TarEntry => ({
-    header: { name, type, linkname, size: 0 },
-  })
-  return [
-    [
-      ...['etc/', 'usr/', 'usr/bin/', 'usr/share/', 'usr/share/doc/', 'var/', 'var/cache/'].map(directory),
-      file('etc/os-release', 'ID=cay\n'),
-      file('usr/bin/tool', randomBytes(5000), 0o755),
-      link('link', 'usr/bin/other', 'usr/bin/tool'),
-      link('symlink', 'bin', 'usr/bin'),
-      file('usr/share/doc/readme', 'read me\n'),
-      file('var/cache/old', 'old\n'),
-      file('etc/gone', 'gone\n'),
-    ],
-    [directory('data/'), file('data/random', randomBytes(3 * 1024 * 1024)), file('data/岛', 'cay\n')],
-    [
-      file('etc/os-release', 'ID=cay\nVERSION=2\n'),
-      file('etc/.wh.gone', ''),
-      file('usr/share/.wh.doc', ''),
-      file('var/cache/.wh..wh..opq', ''),
-      file('var/cache/new', 'new\n'),
-    ],
-  ]
-}
-
-function makeImage(format: 'schema2' | 'oci' | 'artifact', { layers, config }: Parts): Sample {
-  const parts = layers.map((bytes) => ({ mediaType: layerTypes[format], bytes }))
-  const own = { mediaType: configTypes[format], bytes: config }
+function makeImage(format: keyof typeof partTypes, { layers, config }: Parts): Sample {
+  const [configType, layerType] = partTypes[format]
+  const parts = layers.map((bytes) => ({ mediaType: layerType, bytes }))
+  const own = { mediaType: configType, bytes: config }
   const { descriptor, blobs } = packManifest(own, parts, { mediaType: mediaTypes[format] })
   const { architecture } = JSON.parse(config.toString())
   return sample(format, { descriptor: { ...descriptor, platform: { os: 'linux', architecture } }, blobs })
@@ -133,23 +105,13 @@ function makeSchema1({ layers, config }: Parts, name: string, tag: string): Samp
   const empty = Buffer.from(EMPTY_LAYER.base64, 'base64')
   const unused = [...layers]
   const steps: { blob: Buffer; v1: Record<string, unknown> }[] = []
-  for (const [number, step] of history.entries()) {
-    const id = hex(`${name} ${number} ${config}`)
-    const parent = steps.at(-1)?.v1.id
-    const v1 = {
-      id,
-      ...(parent === undefined ? {} : { parent }),
-      created: step.created,
-      container_config: { Cmd: [step.created_by] },
-    }
-    steps.push({
-      blob: step.empty_layer ? empty : (unused.shift() ?? empty),
-      v1: { ...v1, ...(step.empty_layer && { throwaway: true }) },
-    })
+  for (const [number, { created, created_by, empty_layer }] of history.entries()) {
+    const blob = empty_layer ? empty : (unused.shift() ?? empty)
+    const own = { id: hex(`${name} ${number} ${config}`), created, container_config: { Cmd: [created_by] } }
+    const parent = steps[0] && { parent: steps[0].v1.id }
+    const leaf = number === history.length - 1 && image
+    steps.unshift({ blob, v1: { ...leaf, ...own, ...parent, ...(empty_layer && { throwaway: true }) } })
   }
-  const leaf = steps.at(-1)
-  if (leaf) leaf.v1 = { ...image, ...leaf.v1 }
-  steps.reverse()
   const payload = {
     schemaVersion: 1,
     name,
@@ -167,4 +129,21 @@ function makeSchema1({ layers, config }: Parts, name: string, tag: string): Samp
 
 function sample(format: Format, content: Content): Sample {
   return { ...content, format, manifest: Buffer.from(content.blobs.get(content.descriptor.digest)!) }
+}
+
+/** Returns the digests of the uncompressed layers of an image that skopeo copied to a `dir:`, base first, without empty ones. */
+export async function layersOfFolder(folder: string): Promise<string[]> {
+  const { fsLayers, layers } = await Bun.file(`${folder}/manifest.json`).json()
+  const digests: string[] = fsLayers
+    ? fsLayers.map(({ blobSum }: { blobSum: string }) => blobSum).reverse()
+    : layers.map(({ digest }: { digest: string }) => digest)
+  return layersOf(
+    await Promise.all(digests.map((digest) => Bun.file(`${folder}/${digest.slice(7)}`).bytes())),
+  )
+}
+
+/** Returns the digests of compressed layers when uncompressed, without empty ones. */
+export function layersOf(layers: Uint8Array[]): string[] {
+  const archives = layers.map((layer) => Bun.gunzipSync(Buffer.from(layer)))
+  return archives.filter((bytes) => bytes.some((byte) => byte !== 0)).map(sha256)
 }
