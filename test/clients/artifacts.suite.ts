@@ -1,5 +1,4 @@
 import { expect } from 'bun:test'
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { makeImage, makeIndex, writeLayout } from '../../scripts/lib/image.ts'
 import { acts } from './acts.ts'
@@ -10,20 +9,17 @@ import { containersHome, makeKeys } from './homes.ts'
 
 const signer = 'Quay <quay@example.org>'
 
-/** Writes the chart `quay`. */
-async function writeChart({ folder }: Case): Promise<void> {
-  const files = {
-    'Chart.yaml': 'apiVersion: v2\nname: quay\ndescription: a chart\ntype: application\nversion: VERSION\n',
-    'values.yaml': 'replicas: 3\n',
-    'templates/config.yaml':
-      'apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata:\n  replicas: "{{ .Values.replicas }}"\n',
-  }
-  for (const [path, text] of Object.entries(files)) await Bun.write(join(folder, 'quay', path), text)
-}
-
-/** Pushes the chart at the version `$V` into the namespace `$N`. */
-const pushChart = `sed -i "s/^version: .*/version: $V/" quay/Chart.yaml
-  helm package quay $SIGN
+/** Writes the chart `quay` at the version `$V`, and pushes it into the namespace `$N`. */
+const pushChart = `mkdir -p quay/templates
+  printf 'apiVersion: v2\\nname: quay\\ndescription: a chart\\ntype: application\\nversion: %s\\n' $V >quay/Chart.yaml
+  echo 'replicas: 3' >quay/values.yaml
+  cat >quay/templates/config.yaml <<'END'
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: "{{ .Release.Name }}" }
+data: { replicas: "{{ .Values.replicas }}" }
+END
+  helm package quay "$@"
   helm push $P quay-$V.tgz oci://$N`
 
 /** Two major versions are in use. */
@@ -33,50 +29,40 @@ const helm = (version: 'helm3' | 'helm4'): Client => ({
   setUp: (home) => makeKeys(home, signer),
   acts: acts[version],
   cases: {
-    async 'does not find a deleted chart'(at) {
-      await writeChart(at)
-      await at.sh(`V=0.1.0 N=$R/${version} SIGN=; ${pushChart}`)
-      await at.published(`${version}/quay`).expectTags('0.1.0')
-      await at.published(`${version}/quay`).delete('0.1.0')
-      await at.sh(`fails 'not found' helm pull $P oci://$R/${version}/quay --version 0.1.0`)
+    async 'does not find a deleted chart'({ sh, published }) {
+      await sh(`V=0.1.0 N=$R/${version}; ${pushChart}`)
+      await published(`${version}/quay`).expectTags('0.1.0')
+      await published(`${version}/quay`).delete('0.1.0')
+      await sh(`fails 'not found' helm pull $P oci://$R/${version}/quay --version 0.1.0`)
     },
-    async 'pushes and pulls a version with a plus sign'(at) {
-      await writeChart(at)
-      await at.sh(`V=0.1.0+build.5 N=$R/${version}/plus SIGN=; ${pushChart}
+    async 'pushes and pulls a version with a plus sign'({ sh, published }) {
+      await sh(`V=0.1.0+build.5 N=$R/${version}/plus; ${pushChart}
         mkdir pulled; helm pull $P oci://$N/quay --version $V --destination pulled
         cmp quay-$V.tgz pulled/quay-$V.tgz`)
-      await at.published(`${version}/plus/quay`).expectTags('0.1.0_build.5')
+      await published(`${version}/plus/quay`).expectTags('0.1.0_build.5')
     },
-    async 'finds the newest version of a range by the tags'(at) {
-      await writeChart(at)
-      await at.sh(`N=$R/${version}/range SIGN=
-        for V in 1.2.0 1.10.0 2.0.0; do ${pushChart}; done
-        helm show chart $P oci://$N/quay --version ^1.0.0 | grep '^version: 1.10.0$'`)
-    },
-    async 'signs, pushes, pulls and verifies with provenance'(at) {
-      await writeChart(at)
-      await at.sh(`V=0.1.0 N=$R/${version}/signed; mkdir pulled
-        helm() { [ $1 != package ] || set -- "$@" --sign --key '${signer}' --keyring ../secret.gpg; command helm "$@"; }
-        SIGN=; ${pushChart}
-        helm pull $P oci://$N/quay --version $V --verify --keyring ../public.gpg --destination pulled | grep 'Signed by: Quay'
+    'finds the newest version of a range by the tags': `N=$R/${version}/range
+      for V in 1.2.0 1.10.0 2.0.0; do ${pushChart}; done
+      helm show chart $P oci://$N/quay --version ^1.0.0 | grep '^version: 1.10.0$'`,
+    async 'signs, pushes, pulls and verifies with provenance'({ sh, published }) {
+      await sh(`V=0.1.0 N=$R/${version}/signed; mkdir pulled
+        set -- --sign --key '${signer}' --keyring ../secret.gpg; ${pushChart}
+        verify="--verify --keyring ../public.gpg --destination pulled"
+        helm pull $P oci://$N/quay --version $V $verify | grep 'Signed by: Quay'
         cmp quay-$V.tgz.prov pulled/quay-$V.tgz.prov`)
-      const { json } = await at.published(`${version}/signed/quay`).manifest('0.1.0')
+      const { json } = await published(`${version}/signed/quay`).manifest('0.1.0')
       expect(json.layers.map(({ mediaType }: { mediaType: string }) => mediaType).sort()).toEqual([
         'application/vnd.cncf.helm.chart.content.v1.tar+gzip',
         'application/vnd.cncf.helm.chart.provenance.v1.prov',
       ])
     },
-    async 'gets a dependency from the registry'(at) {
-      await writeChart(at)
-      const dependency = `- name: quay\n  version: ^0.1.0\n  repository: oci://${at.registry}/${version}/parts\n`
-      const text = `apiVersion: v2\nname: harbour\nversion: 1.0.0\ndependencies:\n${dependency}`
-      await Bun.write(join(at.folder, 'harbour', 'Chart.yaml'), text)
-      await at.sh(`V=0.1.0 N=$R/${version}/parts SIGN=; ${pushChart}
-        helm dependency update $P harbour
-        cmp quay-0.1.0.tgz harbour/charts/quay-0.1.0.tgz
-        helm template example harbour | grep 'replicas: "3"'`)
-      expect(await readdir(join(at.folder, 'harbour', 'charts'))).toEqual(['quay-0.1.0.tgz'])
-    },
+    'gets a dependency from the registry': `V=0.1.0 N=$R/${version}/parts; ${pushChart}
+      mkdir harbour; printf 'apiVersion: v2\nname: harbour\nversion: 1.0.0\n' >harbour/Chart.yaml
+      printf 'dependencies: [{ name: quay, version: ^0.1.0, repository: "oci://%s" }]\n' $N >>harbour/Chart.yaml
+      helm dependency update $P harbour
+      is "$(ls harbour/charts)" quay-0.1.0.tgz
+      cmp quay-0.1.0.tgz harbour/charts/quay-0.1.0.tgz
+      helm template example harbour | grep 'replicas: "?3'`,
   },
 })
 
@@ -198,48 +184,36 @@ const opa: Client = {
 }
 
 const label = 'operators.operatorframework.io'
-const annotations = {
-  [`${label}.bundle.mediatype.v1`]: 'registry+v1',
-  [`${label}.bundle.manifests.v1`]: 'manifests/',
-  [`${label}.bundle.metadata.v1`]: 'metadata/',
-  [`${label}.bundle.package.v1`]: 'harbour',
-  [`${label}.bundle.channels.v1`]: 'stable',
-  [`${label}.bundle.channel.default.v1`]: 'stable',
-}
 
-/** Builds an image of the folder `files` with these labels, in `$FORMAT`, and pushes it to `$N`. */
-async function pushFiles({ folder, sh }: Case, N: string, FORMAT: string, labels: Record<string, string>) {
-  const lines = Object.entries(labels).map(([name, value]) => `LABEL ${name}=${value}\n`)
-  await Bun.write(join(folder, 'Dockerfile'), `FROM scratch\n${lines.join('')}COPY files /\n`)
-  await sh(
-    `buildah build --isolation chroot --quiet --format $FORMAT --tag $N .
-    buildah push --tls-verify=false $N
-    buildah rmi --all --force`,
-    { env: { N, FORMAT } },
-  )
-}
+/** Builds an image of the folder `files` with these labels, in the format `$F`, and pushes it to `$N`. */
+const pushFiles = `(echo FROM scratch; sed 's/\\(.*\\): \\(.*\\)/LABEL \\1=\\2/' labels; echo 'COPY files /') >Dockerfile
+  buildah build --isolation chroot --quiet --format $F --tag $N .
+  buildah push --tls-verify=false $N
+  buildah rmi --all --force`
 
-/** Pushes an operator's bundle, and returns what opm renders of it. */
-async function pushBundle(at: Case, repository: string): Promise<string> {
-  const N = `${at.registry}/${repository}:v1.0.0`
-  const version = {
-    apiVersion: 'operators.coreos.com/v1alpha1',
-    kind: 'ClusterServiceVersion',
-    metadata: { name: 'harbour.v1.0.0' },
-    spec: {
-      displayName: 'Harbour',
-      version: '1.0.0',
-      relatedImages: [],
-      installModes: [{ type: 'AllNamespaces', supported: true }],
-      install: { strategy: 'deployment', spec: { deployments: [] } },
-    },
-  }
-  const files = join(at.folder, 'files')
-  await Bun.write(join(files, 'manifests/harbour.clusterserviceversion.yaml'), JSON.stringify(version))
-  await Bun.write(join(files, 'metadata/annotations.yaml'), JSON.stringify({ annotations }))
-  await pushFiles(at, N, 'docker', annotations)
-  return await at.sh('opm render --use-http $N; rm -r files', { env: { N } })
-}
+/** Pushes an operator's bundle to `$N`. */
+const pushBundle = `mkdir -p files/manifests files/metadata
+  cat >labels <<END
+${label}.bundle.mediatype.v1: registry+v1
+${label}.bundle.manifests.v1: manifests/
+${label}.bundle.metadata.v1: metadata/
+${label}.bundle.package.v1: harbour
+${label}.bundle.channels.v1: stable
+${label}.bundle.channel.default.v1: stable
+END
+  (echo annotations:; sed 's/^/  /' labels) >files/metadata/annotations.yaml
+  cat >files/manifests/harbour.clusterserviceversion.yaml <<END
+apiVersion: operators.coreos.com/v1alpha1
+kind: ClusterServiceVersion
+metadata: { name: harbour.v1.0.0 }
+spec:
+  displayName: Harbour
+  version: 1.0.0
+  relatedImages: []
+  installModes: [{ type: AllNamespaces, supported: true }]
+  install: { strategy: deployment, spec: { deployments: [] } }
+END
+  F=docker; ${pushFiles}; rm -r files`
 
 /** opm: bundles and catalogs of the Operator Lifecycle Manager, which are images that buildah builds from nothing. */
 const opm: Client = {
@@ -247,40 +221,30 @@ const opm: Client = {
   tools: ['opm', 'buildah'],
   setUp: containersHome,
   cases: {
-    async 'renders a bundle'(at) {
-      const image = `${at.registry}/operators/bundle:v1.0.0`
-      expect(JSON.parse(await pushBundle(at, 'operators/bundle'))).toMatchObject({
+    async 'renders a bundle'({ registry, sh, published }) {
+      const image = `${registry}/operators/bundle:v1.0.0`
+      const env = { N: image }
+      await sh(pushBundle, { env })
+      expect(JSON.parse(await sh('opm render --use-http $N', { env }))).toMatchObject({
         schema: 'olm.bundle',
         image,
         name: 'harbour.v1.0.0',
         relatedImages: [{ name: '', image }],
       })
-      await at.published('operators/bundle').expectTags('v1.0.0')
-      await at.published('operators/bundle').delete('v1.0.0')
-      await at.sh(`fails 'not found|[Mm]anifest unknown' opm render --use-http ${image}`)
+      await published('operators/bundle').expectTags('v1.0.0')
+      await published('operators/bundle').delete('v1.0.0')
+      await sh("fails 'not found|[Mm]anifest unknown' opm render --use-http $N", { env })
     },
-    async 'renders a file-based catalog with the bundle'(at) {
-      const bundle = await pushBundle(at, 'operators/harbour')
-      const channel = {
-        schema: 'olm.channel',
-        package: 'harbour',
-        name: 'stable',
-        entries: [{ name: 'harbour.v1.0.0' }],
-      }
-      const catalog = [
-        await at.sh('opm init harbour --default-channel stable'),
-        JSON.stringify(channel),
-        bundle,
-      ]
-      await Bun.write(join(at.folder, 'files/configs/harbour/catalog.json'), catalog.join('\n'))
-      const N = `${at.registry}/operators/catalog:v1`
-      await pushFiles(at, N, 'oci', { [`${label}.index.configs.v1`]: '/configs' })
-      const [rendered, local] = [
-        `opm render --use-http ${N}`,
-        'opm validate files/configs; opm render files/configs',
-      ]
-      expect(await at.sh(rendered)).toBe(await at.sh(local))
-    },
+    'renders a file-based catalog with the bundle': `N=$R/operators/harbour:v1.0.0; ${pushBundle}
+      mkdir -p files/configs/harbour; catalog=files/configs/harbour/catalog.json
+      opm init harbour --default-channel stable >$catalog
+      echo '{"schema":"olm.channel","package":"harbour","name":"stable","entries":[{"name":"harbour.v1.0.0"}]}' >>$catalog
+      opm render --use-http $N >>$catalog
+      echo '${label}.index.configs.v1: /configs' >labels
+      N=$R/operators/catalog:v1 F=oci; ${pushFiles}
+      opm validate files/configs
+      is "$(opm render --use-http $N)" "$(opm render files/configs)"
+      opm render --use-http $N | grep harbour.v1.0.0`,
   },
 }
 
@@ -312,55 +276,44 @@ const flux: Client = {
   },
 }
 
-/** A module with nothing in it. */
-const wasmModule = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
-
-/** WebAssembly in the three formats that registries store. */
+/** WebAssembly in the three formats that registries store. The module has nothing in it. */
 const wasm: Client = {
   name: 'wasm',
   tools: ['wasm-to-oci', 'oras', 'crane'],
   cases: {
-    async 'is pushed and pulled by wasm-to-oci'({ folder, sh, published }) {
-      await Bun.write(join(folder, 'pushed.wasm'), wasmModule)
-      await sh(`wasm-to-oci push --use-http pushed.wasm $R/wasm/module:1
+    async 'is pushed and pulled by wasm-to-oci'({ sh, published }) {
+      await sh(`printf '\\0asm\\1\\0\\0\\0' >pushed.wasm
+        wasm-to-oci push --use-http pushed.wasm $R/wasm/module:1
         wasm-to-oci pull --use-http $R/wasm/module:1 --out pulled.wasm
         cmp pushed.wasm pulled.wasm`)
       await published('wasm/module').expectTags('1')
       const { json } = await published('wasm/module').manifest('1')
+      const types = [json.config.mediaType, json.layers[0].mediaType]
       const type = 'application/vnd.wasm'
-      expect([json.config.mediaType, json.layers[0].mediaType]).toEqual([
-        `${type}.config.v1+json`,
-        `${type}.content.layer.v1+wasm`,
-      ])
+      expect(types).toEqual([`${type}.config.v1+json`, `${type}.content.layer.v1+wasm`])
     },
-    async "is pushed, pulled and deleted by oras as the CNCF's artifact"({ folder, sh }) {
-      await Bun.write(join(folder, 'pushed.wasm'), wasmModule)
-      const fields = { created: '2026-01-01T00:00:00Z', architecture: 'wasm', os: 'wasip2' }
-      const config = { ...fields, layerDigests: [], component: {} }
-      await Bun.write(join(folder, 'config.json'), JSON.stringify(config))
-      await sh(`N=$R/wasm/component:1
-        oras push --plain-http $N --config config.json:application/vnd.wasm.config.v0+json pushed.wasm:application/wasm
-        oras pull --plain-http --output pulled $N
-        cmp pushed.wasm pulled/pushed.wasm
-        oras manifest delete --plain-http --force $N
-        fails 'not found' oras pull --plain-http $N`)
-    },
+    "is pushed, pulled and deleted by oras as the CNCF's artifact": `N=$R/wasm/component:1
+      printf '\\0asm\\1\\0\\0\\0' >pushed.wasm
+      echo '{"architecture":"wasm","os":"wasip2","layerDigests":[],"component":{}}' >config.json
+      config=config.json:application/vnd.wasm.config.v0+json
+      oras push --plain-http $N --config $config pushed.wasm:application/wasm
+      oras pull --plain-http --output pulled $N
+      cmp pushed.wasm pulled/pushed.wasm
+      oras manifest delete --plain-http --force $N
+      fails 'not found' oras pull --plain-http $N`,
     async 'is pushed and pulled by crane as an image beside another platform'({ folder, sh }) {
-      const files = [{ 'module.wasm': wasmModule }]
-      const platforms = [
-        { os: 'linux', architecture: 'amd64' },
-        { os: 'wasip1', architecture: 'wasm' },
+      const files = [{ 'module.wasm': Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0) }]
+      const images = [
+        await makeImage({ files }),
+        await makeImage({ os: 'wasip1', architecture: 'wasm', files }),
       ]
-      const images = await Promise.all(platforms.map((platform) => makeImage({ ...platform, files })))
       await writeLayout(join(folder, 'pushed'), makeIndex(images), '1')
-      await sh('crane push --insecure pushed $R/wasm/image:1')
-      for (const platform of platforms) {
-        const flag = `--platform ${platform.os}/${platform.architecture}`
-        expect(JSON.parse(await sh(`crane config --insecure ${flag} $R/wasm/image:1`))).toMatchObject(
-          platform,
-        )
-      }
-      await sh('crane pull --insecure --format oci $R/wasm/image:1 pulled; diff -r pushed/blobs pulled/blobs')
+      await sh(`N=$R/wasm/image:1; crane push --insecure pushed $N
+        for platform in linux/amd64 wasip1/wasm; do
+          crane config --insecure --platform $platform $N |
+            grep '"architecture":"'$(basename $platform)'","os":"'$(dirname $platform)
+        done
+        crane pull --insecure --format oci $N pulled; diff -r pushed/blobs pulled/blobs`)
     },
   },
 }

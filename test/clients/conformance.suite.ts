@@ -134,14 +134,8 @@ function parseCases(xml: string): Results['cases'] {
 }
 
 function unescapeXml(text: string): string {
-  const named: Record<string, string> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" }
-  return text.replaceAll(
-    /&(?:#x([0-9A-F]+)|#(\d+)|(\w+));/gi,
-    (whole, hex?: string, decimal?: string, name = '') => {
-      if (hex) return String.fromCodePoint(Number.parseInt(hex, 16))
-      return decimal ? String.fromCodePoint(Number(decimal)) : (named[name] ?? whole)
-    },
-  )
+  const named: Record<string, string> = { '#34': '"', '#39': "'", '#xA': '\n', lt: '<', gt: '>', amp: '&' }
+  return text.replaceAll(/&(#?\w+);/g, (_, name) => named[name] ?? ' ')
 }
 
 /**

@@ -54,181 +54,82 @@ function ask(
   return promise
 }
 
-/** The result of a pull by tag: the pushed bytes, the amd64 image of an index, or a conversion to schema 1. */
-type Outcome = 'stored' | 'child' | 'schema1' | 'unsigned schema1' | '404'
-
-/** The result of both registries, or the result of each and the reason for the difference. */
-type Expected = Outcome | { cay: Outcome; peer: Outcome; why: string }
-
 const { schema1, schema2, list, oci, index } = mediaTypes
 const unsigned = 'application/vnd.docker.distribution.manifest.v1+json'
 const json = 'application/json'
+const docker19 = 'docker/1.9.1 go/go1.4.2'
 
-/** A client: its User-Agent, and its Accept header. */
-const ASKERS = {
-  'curl: nothing': { agent: 'curl/8.0' },
-  'curl: */*': { agent: 'curl/8.0', accept: '*/*' },
-  'curl: application/json': { agent: 'curl/8.0', accept: json },
-  'curl: application/*': { agent: 'curl/8.0', accept: 'application/*' },
-  'curl: text/html': { agent: 'curl/8.0', accept: 'text/html' },
-  'schema 1': { agent: 'x/1', accept: schema1 },
-  'schema 1 without signatures': { agent: 'x/1', accept: unsigned },
-  'schema 2': { agent: 'x/1', accept: schema2 },
-  'schema 2 and lists': { agent: 'x/1', accept: `${schema2}, ${list}` },
-  lists: { agent: 'x/1', accept: list },
-  OCI: { agent: 'x/1', accept: oci },
-  'OCI and indexes': { agent: 'x/1', accept: `${oci}, ${index}` },
-  indexes: { agent: 'x/1', accept: index },
-  'containerd: all, and */*': {
-    agent: 'containerd/1.7',
-    accept: [schema2, list, oci, index, '*/*'].join(', '),
-  },
-  'docker 1.9: nothing': { agent: 'docker/1.9.1 go/go1.4.2' },
-  'docker 1.9: */*': { agent: 'docker/1.9.1 go/go1.4.2', accept: '*/*' },
-  'docker 1.10: schema 1 and 2, lists': {
-    agent: 'docker/1.10.3 go/go1.5.3',
-    accept: [schema2, list, schema1, json].join(', '),
-  },
-  'docker 1.10: nothing': { agent: 'docker/1.10.3 go/go1.5.3' },
-} satisfies Record<string, { agent: string; accept?: string }>
+const formats = ['schema1', 'schema2', 'list', 'oci', 'index', 'artifact'] as const
 
-type Principal = keyof typeof ASKERS
+/**
+ * Who asks: a name, the User-Agent and the Accept header; and what it gets of each format, in the order of `formats`: s, the
+ * manifest as it is stored; c, the amd64 image of an index; 1, a conversion to schema 1; u, that without signatures; -, 404.
+ * Where cay (the first letter) differs from docker-registry (the second):
+ * - s1: only a client that names schema 1, or an old Docker, gets it, and one without Accept gets the pushed manifest, as the
+ *   OCI specification says. docker-registry converts for all that do not name schema 2.
+ * - s-, c-, 1-, u-: OCI content is given, converted or as it is, where docker-registry hides it.
+ * - us, u1: a client that reads only manifests without signatures gets one.
+ */
+const askers: [name: string, agent: string, accept: string[] | undefined, results: string][] = [
+  ['curl: nothing', 'curl/8.0', undefined, 's s1 s1 s- s- s-'],
+  ['curl: */*', 'curl/8.0', ['*/*'], 's s1 s1 s- s- s-'],
+  ['curl: application/json', 'curl/8.0', [json], 's s1 s1 s- s- s-'],
+  ['curl: application/*', 'curl/8.0', ['application/*'], 's s1 s1 s- s- s-'],
+  ['curl: text/html', 'curl/8.0', ['text/html'], 's s1 s1 s- s- s-'],
+  ['schema 1', 'x/1', [schema1], 's 1 1 1- 1- -'],
+  ['schema 1 without signatures', 'x/1', [unsigned], 'us u1 u1 u- u- -'],
+  ['schema 2', 'x/1', [schema2], 's s c s- s- s-'],
+  ['schema 2 and lists', 'x/1', [schema2, list], 's s s s- s- s-'],
+  ['lists', 'x/1', [list], 's s1 s s- s- s-'],
+  ['OCI', 'x/1', [oci], 's s1 s1 s c- s'],
+  ['OCI and indexes', 'x/1', [oci, index], 's s1 s1 s s s'],
+  ['indexes', 'x/1', [index], 's s1 s1 s- s s-'],
+  ['containerd', 'containerd/1.7', [schema2, list, oci, index, '*/*'], 's s s s s s'],
+  ['docker 1.9: nothing', docker19, undefined, 's 1 1 1- 1- -'],
+  ['docker 1.9: */*', docker19, ['*/*'], 's 1 1 1- 1- -'],
+  ['docker 1.10', 'docker/1.10.3', [schema2, list, schema1, json], 's s s 1- 1- s-'],
+  ['docker 1.10: nothing', 'docker/1.10.3', undefined, 's s1 s1 s- s- s-'],
+]
 
-const asStored = 'a client without Accept gets the pushed manifest, as the OCI specification says'
-const namesNoSchema1 = 'only who names schema 1, or an old Docker, gets it'
-const noOci = 'OCI content is given, converted or as it is, where the peer hides it'
-
-const storedNotSchema1 = (why: string): Expected => ({ cay: 'stored', peer: 'schema1', why })
-const givenNotHidden = (cay: Outcome): Expected => ({ cay, peer: '404', why: noOci })
-const unsignedAsAsked: Exclude<Expected, Outcome> = {
-  cay: 'unsigned schema1',
-  peer: 'schema1',
-  why: 'who reads only manifests without signatures gets one',
-}
-
-/** A manifest of Docker that can be converted. The peer converts for everybody who does not name schema 2. */
-const CONVERTIBLE: Record<Principal, Expected> = {
-  ...everyone(storedNotSchema1(namesNoSchema1)),
-  'curl: nothing': storedNotSchema1(asStored),
-  'curl: */*': storedNotSchema1(asStored),
-  'curl: application/json': storedNotSchema1(asStored),
-  'curl: application/*': storedNotSchema1(asStored),
-  'curl: text/html': storedNotSchema1(asStored),
-  'schema 1': 'schema1',
-  'schema 1 without signatures': unsignedAsAsked,
-  'schema 2': 'stored',
-  'schema 2 and lists': 'stored',
-  'containerd: all, and */*': 'stored',
-  'docker 1.9: nothing': 'schema1',
-  'docker 1.9: */*': 'schema1',
-  'docker 1.10: schema 1 and 2, lists': 'stored',
-}
-
-/** OCI content, which the peer hides from those who do not name its type. */
-const HIDDEN: Record<Principal, Expected> = {
-  ...everyone(givenNotHidden('stored')),
-  'schema 1': givenNotHidden('schema1'),
-  'schema 1 without signatures': givenNotHidden('unsigned schema1'),
-  OCI: 'stored',
-  'OCI and indexes': 'stored',
-  'containerd: all, and */*': 'stored',
-  'docker 1.9: nothing': givenNotHidden('schema1'),
-  'docker 1.9: */*': givenNotHidden('schema1'),
-  'docker 1.10: schema 1 and 2, lists': givenNotHidden('schema1'),
-}
-
-const GRID: Record<Format, Record<Principal, Expected>> = {
-  schema1: { ...everyone('stored'), 'schema 1 without signatures': { ...unsignedAsAsked, peer: 'stored' } },
-  schema2: CONVERTIBLE,
-  list: { ...CONVERTIBLE, 'schema 2': 'child', lists: 'stored' },
-  oci: HIDDEN,
-  index: { ...HIDDEN, OCI: givenNotHidden('child'), indexes: 'stored' },
-  artifact: {
-    ...HIDDEN,
-    'schema 1': '404',
-    'schema 1 without signatures': '404',
-    'docker 1.9: nothing': '404',
-    'docker 1.9: */*': '404',
-    'docker 1.10: schema 1 and 2, lists': givenNotHidden('stored'),
-  },
-}
-
-function everyone(expected: Expected): Record<Principal, Expected> {
-  const rows = Object.keys(ASKERS).map((principal) => [principal, expected])
-  return Object.fromEntries(rows) as Record<Principal, Expected>
-}
-
-/** Both registries respond as the table says, to HEAD as to GET, and by digest with the stored bytes. */
-describe.each(Object.keys(GRID) as Format[])('negotiation: %s', (format) => {
+describe.each(formats)('%s', (format) => {
   const repository = `grid/${format}`
   let sample: Sample
   beforeAll(async () => {
     sample = (await makeSamples(repository, 'v'))[format]
     for (const address of [cay, peer]) await new Registry(address).pushContent(repository, 'v', sample)
   })
-  test.each(Object.keys(ASKERS) as Principal[])('is asked for by %s', async (principal) => {
-    const expected = GRID[format][principal]
-    const both = typeof expected === 'string' ? { cay: expected, peer: expected } : expected
-    const { agent, accept }: { agent: string; accept?: string } = ASKERS[principal]
-    const headers = { 'user-agent': agent, ...(accept !== undefined && { accept }) }
-    const outcomes = [
-      await outcome(cay, repository, sample, headers),
-      await outcome(peer, repository, sample, headers),
-    ]
-    expect(outcomes).toEqual([both.cay, both.peer])
-    await tryHeaders(repository, sample, headers, both.cay)
-  })
+  test.each(askers)(
+    'is served to %s as docker-registry does, or as the table says',
+    async (_, agent, accept, results) => {
+      const headers = { 'user-agent': agent, ...(accept && { accept: accept.join(', ') }) }
+      const [ours = '', theirs = ours] = results.split(' ')[formats.indexOf(format)] ?? ''
+      expect(await outcome(cay, sample, headers)).toBe(ours)
+      expect(await outcome(peer, sample, headers)).toBe(theirs)
+    },
+  )
 })
 
 /** Returns the result of a pull by tag, which must be the same for HEAD and GET. */
-async function outcome(
-  address: string,
-  repository: string,
-  sample: Sample,
-  headers: Record<string, string>,
-): Promise<Outcome> {
-  const got = await ask(address, `${repository}/manifests/v`, headers)
-  const head = await ask(address, `${repository}/manifests/v`, headers, 'HEAD')
-  expect(described(head)).toEqual(described(got))
-  if (got.status === 404) return '404'
+async function outcome(address: string, sample: Sample, headers: Record<string, string>): Promise<string> {
+  const path = `grid/${sample.format}/manifests/v`
+  const got = await ask(address, path, headers)
+  expect(described(await ask(address, path, headers, 'HEAD'))).toEqual(described(got))
+  if (got.status === 404) return '-'
   expect(got.status).toBe(200)
   const digest = got.headers['docker-content-digest'] ?? ''
   const type = got.headers['content-type'] ?? ''
-  if (digest === sample.descriptor.digest) return type === unsigned ? 'unsigned schema1' : 'stored'
+  if (digest === sample.descriptor.digest) return type === unsigned ? 'u' : 's'
   const children: Descriptor[] = JSON.parse(sample.manifest.toString()).manifests ?? []
   const child = children.find((one) => one.digest === digest)
   if (child !== undefined) {
     expect(child.platform?.architecture).toBe('amd64')
-    return 'child'
+    return 'c'
   }
-  if (type === unsigned) {
-    expect(sha256(got.body)).toBe(digest)
-    return 'unsigned schema1'
-  }
-  expect(type).toBe(schema1)
   const document = parseSignedDocument(got.body)
-  verifySignatures(document)
+  if (type !== unsigned) verifySignatures(document)
   expect(sha256(document.payload)).toBe(digest)
-  return 'schema1'
-}
-
-/** Expects what only cay promises: Vary, a note about the conversion, and the stored bytes by digest. */
-async function tryHeaders(
-  repository: string,
-  sample: Sample,
-  headers: Record<string, string>,
-  expected: Outcome,
-): Promise<void> {
-  const { headers: got } = await ask(cay, `${repository}/manifests/v`, headers)
-  expect(got.vary).toMatch(/accept/i)
-  if (expected !== '404') expect(got.etag).toBe(`"${got['docker-content-digest']}"`)
-  const isSchema1 = expected === 'schema1' || expected === 'unsigned schema1'
-  const isConverted = isSchema1 && sample.format !== 'schema1'
-  expect(got.warning ?? 'none').toMatch(isConverted ? /^299 - "/ : /^none$/)
-  if (isSchema1 && !isConverted) return
-  const stored = await ask(cay, `${repository}/manifests/${sample.descriptor.digest}`, headers)
-  expect([stored.status, stored.headers['content-type']]).toEqual([200, sample.descriptor.mediaType])
-  expect(stored.body.equals(sample.manifest)).toBe(true)
+  expect([schema1, unsigned]).toContain(type)
+  return type === unsigned ? 'u' : '1'
 }
 
 function described({ status, headers }: Answer): unknown[] {
@@ -243,19 +144,10 @@ async function pullSchema1(address: string, repository: string, reference: strin
   return answer
 }
 
-interface V1 {
-  id: string
-  parent?: string
-  throwaway?: boolean
-  container_config?: { Cmd?: string[] }
-  [field: string]: unknown
-}
-
 describe('conversion', () => {
   const repository = 'conversion'
-  let samples: Awaited<ReturnType<typeof makeSamples>>
   beforeAll(async () => {
-    samples = await makeSamples(repository, 'any')
+    const samples = await makeSamples(repository, 'any')
     for (const format of ['schema2', 'list', 'oci', 'index'] as const) {
       const readers = format === 'schema2' || format === 'list' ? [cay, peer] : [cay]
       for (const address of readers)
@@ -270,7 +162,7 @@ describe('conversion', () => {
       tag: __,
       ...document
     } = JSON.parse((await pullSchema1(address, repository, reference)).body.toString())
-    const history: V1[] = document.history.map((step: { v1Compatibility: string }) =>
+    const history = document.history.map((step: { v1Compatibility: string }) =>
       JSON.parse(step.v1Compatibility),
     )
     return { ...document, history }
@@ -285,58 +177,10 @@ describe('conversion', () => {
   test.each(['schema2', 'list'] as const)('%s is converted as docker-registry does', async (format) => {
     expect(await convertWithoutCommand(cay, format)).toEqual(await convertWithoutCommand(peer, format))
   })
-  test('the last command of the history is kept', async () => {
-    const [leaf] = (await convert(cay, 'schema2')).history
-    expect(leaf.container_config).toEqual({ Cmd: ['CMD ["/usr/bin/tool"]'] })
-  })
   test('an OCI image is converted as its schema 2 image is', async () =>
     expect(await convert(cay, 'oci')).toEqual(await convert(cay, 'schema2')))
   test('an index is converted as its image is', async () =>
     expect(await convert(cay, 'index')).toEqual(await convert(cay, 'oci')))
-  test('layers, history, parents and ids are in order', async () => {
-    const { fsLayers, history }: { fsLayers: { blobSum: string }[]; history: V1[] } = await convert(
-      cay,
-      'schema2',
-    )
-    const { layers, config } = JSON.parse(samples.schema2.manifest.toString())
-    const [first, second, third] = layers.map(({ digest }: Descriptor) => digest)
-    const { digest: empty } = EMPTY_LAYER
-    expect(fsLayers.map(({ blobSum }) => blobSum)).toEqual([empty, third, second, empty, first])
-    expect(history.map(({ throwaway }) => throwaway === true)).toEqual([true, false, false, true, false])
-    expect(new Set(history.map(({ id }) => id)).size).toBe(history.length)
-    for (const { id } of history) expect(id).toMatch(/^[0-9a-f]{64}$/)
-    expect(history.map(({ parent }) => parent)).toEqual([...history.slice(1).map(({ id }) => id), undefined])
-    const image = JSON.parse(Buffer.from(samples.schema2.blobs.get(config.digest)!).toString())
-    const [leaf, ...others] = history
-    expect(leaf).toMatchObject({
-      config: image.config,
-      os: 'linux',
-      architecture: 'amd64',
-      created: image.created,
-    })
-    expect(others.map((step) => step.container_config?.Cmd)).toEqual(
-      image.history
-        .slice(0, -1)
-        .reverse()
-        .map((step: { created_by: string }) => [step.created_by]),
-    )
-  })
-  test('the digest is the same at each pull, and can be pulled', async () => {
-    const digests = await Promise.all(['oci', 'oci'].map((tag) => pullSchema1(cay, repository, tag)))
-    const [digest = '', again] = digests.map(({ headers }) => headers['docker-content-digest'])
-    expect(again).toBe(digest)
-    const { headers } = await pullSchema1(cay, repository, digest)
-    expect([headers['docker-content-digest'], headers['content-type']]).toEqual([digest, schema1])
-    expect(await convert(cay, digest)).toEqual(await convert(cay, 'oci'))
-  })
-  test('each layer of a conversion can be pulled, the empty one too', async () => {
-    for (const { blobSum } of (await convert(cay, 'oci')).fsLayers) {
-      const { headers } = await ask(cay, `${repository}/blobs/${blobSum}`, {}, 'HEAD')
-      const { status, body } = await ask(cay, `${repository}/blobs/${blobSum}`, {})
-      expect([status, headers['content-length']]).toEqual([200, String(body.length)])
-      expect(Bun.gunzipSync(Uint8Array.from(body)).length).toBeGreaterThan(0)
-    }
-  })
 })
 
 describe('signatures', () => {
@@ -375,11 +219,6 @@ describe('signatures', () => {
   test('cay accepts what docker-registry signs', () => hand(peer, cay, 'converted'))
   test('docker-registry accepts a signed manifest that was pushed to cay', () => hand(cay, peer, 'signed'))
   test('cay accepts a manifest that docker-registry converts and signs', () => hand(peer, cay, 'signed'))
-  test('cay serves signed bytes as they were pushed', async () => {
-    const got = await pullSchema1(cay, repository, pushed.descriptor.digest)
-    expect(got.headers['content-type']).toBe(schema1)
-    expect(got.body.equals(pushed.manifest)).toBe(true)
-  })
   test('both refuse a changed manifest', () => {
     // Another architecture, with a name of the same length.
     const changed = pushed.manifest.toString('latin1').replace('"amd64"', '"arm64"')
