@@ -62,7 +62,7 @@ const helm = (version: 'helm3' | 'helm4'): Client => ({
       helm dependency update $P harbour
       is "$(ls harbour/charts)" quay-0.1.0.tgz
       cmp quay-0.1.0.tgz harbour/charts/quay-0.1.0.tgz
-      helm template example harbour | grep 'replicas: "?3'`,
+      helm template example harbour | grep 'replicas: "3"'`,
   },
 })
 

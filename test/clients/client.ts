@@ -63,6 +63,9 @@ export interface Samples {
   index: Content
 }
 
+/** The flags in the lines of `acts.ts`, where there are none. */
+const noFlags = { P: '', TO: '', FROM: '', A: '', TAG: '1' }
+
 const FUNCTIONS = `
 # is A B: fails unless both are the same.
 is() { [ "$1" = "$2" ] || { echo "this is $1, not $2" >&2; return 1; }; }
@@ -95,6 +98,7 @@ export async function openShell(
     HOME: folder,
     TMPDIR: `${folder}.tmp`,
     BASH_ENV: functions,
+    ...noFlags,
     ...env,
   }
   return async (lines, more = {}) => {
@@ -117,8 +121,7 @@ export async function makeSamples(folder: string): Promise<Samples> {
 
 /** Returns the variables of a sample for the lines of `acts.ts`. */
 export function variablesOf(folder: string, { descriptor, config }: Image): Record<string, string> {
-  const noFlags = { P: '', TO: '', FROM: '', A: '' }
-  return { ...noFlags, IMAGE: folder, DIGEST: descriptor.digest, ID: sha256(config).slice(7), TAG: '1' }
+  return { IMAGE: folder, DIGEST: descriptor.digest, ID: sha256(config).slice(7) }
 }
 
 /** Returns the flags for a registry without TLS. */
