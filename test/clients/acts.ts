@@ -33,8 +33,8 @@ const helm = {
     helm package chart
     helm push $P $(basename $N)-$TAG.tgz oci://$(dirname $N)`,
   pull: `mkdir pulled
-    helm pull $P oci://$N --version $TAG --destination pulled
-    cmp $(basename $N)-$TAG.tgz pulled/$(basename $N)-$TAG.tgz
+    helm pull $P oci://$REF --destination pulled
+    cmp $(basename $N)-$TAG.tgz pulled/*.tgz
     rm -r pulled`,
   tag: '1.0.0',
 }

@@ -1,13 +1,22 @@
 import { expect } from 'bun:test'
 import { join } from 'node:path'
+import { runCommand } from '../../scripts/lib/command.ts'
 import { makeImage, makeIndex, writeLayout } from '../../scripts/lib/image.ts'
 import { acts } from './acts.ts'
 import { type Case, type Client, testClients } from './client.ts'
-import { containersHome, makeKeys } from './homes.ts'
+import { containersHome } from './homes.ts'
 
 /** Charts, SBOMs, policies, operators, manifests for Kubernetes and WebAssembly: each by the client that made its format. */
 
 const signer = 'Quay <quay@example.org>'
+
+/** Makes a key of the signer, and the two files that helm reads keys from. */
+const makeKeys = `mkdir --mode=700 keys
+  gpg() { command gpg --homedir keys --batch --quiet --pinentry-mode loopback "$@"; }
+  trap 'gpgconf --homedir keys --kill all' EXIT
+  gpg --passphrase '' --quick-generate-key '${signer}' rsa2048 sign never
+  gpg --output secret.gpg --export-secret-keys
+  gpg --output public.gpg --export`
 
 /** Writes the chart `quay` at the version `$V`, and pushes it into the namespace `$N`. */
 const pushChart = `mkdir -p quay/templates
@@ -26,7 +35,10 @@ END
 const helm = (version: 'helm3' | 'helm4'): Client => ({
   name: version,
   tools: [version, 'gpg'],
-  setUp: (home) => makeKeys(home, signer),
+  async setUp(home) {
+    await runCommand(['bash', '-euc', makeKeys], { cwd: home })
+    return { env: {} }
+  },
   acts: acts[version],
   cases: {
     async 'does not find a deleted chart'({ sh, published }) {

@@ -67,8 +67,8 @@ export interface Samples {
 const noFlags = { P: '', TO: '', FROM: '', A: '', TAG: '1' }
 
 const FUNCTIONS = `
-# is A B: fails unless both are the same.
-is() { [ "$1" = "$2" ] || { echo "this is $1, not $2" >&2; return 1; }; }
+# is A B: fails unless both are the same, and not empty.
+is() { [ -n "$1" ] && [ "$1" = "$2" ] || { echo "this is $1, not $2" >&2; return 1; }; }
 # fails PATTERN COMMAND...: runs a command that must fail and say this.
 fails() {
   local said pattern=$1; shift

@@ -1,6 +1,5 @@
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { runCommand } from '../../scripts/lib/command.ts'
 import { startProgram } from '../../scripts/lib/program.ts'
 import { bringTools } from '../../scripts/toolchain/toolchain.ts'
 
@@ -88,21 +87,6 @@ export async function startBuilder(home: string): Promise<Home> {
   const worker = ['--containerd-worker=false', '--oci-worker-snapshotter=native', '--oci-worker-net=host']
   const command = [buildkitd, '--addr', host, ...folders, '--config', `${home}/none.toml`, ...worker]
   return { env: { BUILDKIT_HOST: host }, tearDown: await startDaemon(command, home, 'running server on') }
-}
-
-/** Makes a key of `signer` below `home`, and the two files that helm reads keys from. */
-export async function makeKeys(home: string, signer: string): Promise<Home> {
-  const keys = join(home, 'keys')
-  await mkdir(keys, { recursive: true, mode: 0o700 })
-  const gpg = ['gpg', '--homedir', keys, '--batch', '--quiet', '--pinentry-mode', 'loopback']
-  try {
-    await runCommand([...gpg, '--passphrase', '', '--quick-generate-key', signer, 'rsa2048', 'sign', 'never'])
-    await runCommand([...gpg, '--output', join(home, 'secret.gpg'), '--export-secret-keys'])
-    await runCommand([...gpg, '--output', join(home, 'public.gpg'), '--export'])
-  } finally {
-    await runCommand(['gpgconf', '--homedir', keys, '--kill', 'all'])
-  }
-  return { env: {} }
 }
 
 /** Starts a daemon, which prints `ready` when it is. Returns a function that stops it. */
