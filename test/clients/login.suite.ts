@@ -78,7 +78,7 @@ describe('login', () => {
   const signIn = (client: keyof typeof acts, user: string) =>
     home(acts[client].login, { env: { ...plainFlags(acts[client], registry), U: user }, input: password })
 
-  test.each(clients)('with that of %s, each client pulls', async (signedIn) => {
+  test.each(clients)('each client pulls with the login of %s', async (signedIn) => {
     await signIn(signedIn, 'alice')
     for (const client of clients)
       await run(client, acts[client].pull, client === 'helm3' ? 'team/chart' : 'team/app')
