@@ -90,13 +90,14 @@ export async function openShell(
   env: Record<string, string>,
 ): Promise<Shell> {
   const paths = Object.values(await bringTools([...tools])).map((path) => dirname(path))
-  await Promise.all([mkdir(folder, { recursive: true }), mkdir(`${folder}.tmp`, { recursive: true })])
-  const functions = `${folder}.tmp/functions.sh`
+  const temporary = join(folder, '.tmp')
+  await mkdir(temporary, { recursive: true })
+  const functions = join(temporary, 'functions.sh')
   await Bun.write(functions, FUNCTIONS)
   const common = {
     PATH: [...new Set([...paths, '/usr/sbin', '/usr/bin', '/sbin', '/bin'])].join(delimiter),
     HOME: folder,
-    TMPDIR: `${folder}.tmp`,
+    TMPDIR: temporary,
     BASH_ENV: functions,
     ...noFlags,
     ...env,
