@@ -1,53 +1,25 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
-import { bringPeers } from '../lib/peers.ts'
+import { build } from '../build.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
-import { authenticatedCases } from './authenticated.ts'
-import { cacheEvictionCases } from './cache/eviction.ts'
-import { cacheFillCases } from './cache/fills.ts'
-import { cacheFirstByteCases } from './cache/first-byte.ts'
-import { cacheFollowerCases } from './cache/followers.ts'
-import { cacheHitCases } from './cache/hits.ts'
-import { collectionCases } from './collection.ts'
-import { downloadCases } from './downloads.ts'
-import type { Bench, Case, Scale } from './lib/case.ts'
-import { setCongestionControl } from './lib/congestion-control.ts'
-import { lifetimeCases } from './lib/lifetime.ts'
-import { RandomFile } from './lib/random-file.ts'
-import { renderCase, renderTargets } from './lib/report.ts'
-import { listCases } from './lists.ts'
-import { manyTagsCases } from './many-tags.ts'
+import { bringTools, type ToolName } from '../toolchain/toolchain.ts'
+import { cacheCases } from './cache.ts'
+import { type Case, measureCase, mebibyte, report, type Scale, type Shared, verdict } from './case.ts'
+import { fullRegistryCases } from './full-registry.ts'
+import { lifetimeCases } from './lifetime.ts'
+import { randomFile } from './load.ts'
 import { pageCases } from './page.ts'
-import { parserCases } from './parsers.ts'
-import { pushCases } from './pushes.ts'
-import { retentionCases } from './retention.ts'
-import { smallRequestCases } from './small-requests.ts'
+import { trafficCases } from './traffic.ts'
 
-const mebibyte = 1024 * 1024
-const cases: Case[] = [
-  ...smallRequestCases,
-  ...authenticatedCases,
-  ...downloadCases,
-  ...pushCases,
-  ...lifetimeCases,
-  ...listCases,
-  ...manyTagsCases,
-  ...pageCases,
-  ...collectionCases,
-  ...retentionCases,
-  ...cacheFillCases,
-  ...cacheFollowerCases,
-  ...cacheFirstByteCases,
-  ...cacheHitCases,
-  ...cacheEvictionCases,
-  ...parserCases,
-]
+const cases: Case[] = [...trafficCases, ...lifetimeCases, ...fullRegistryCases, ...pageCases, ...cacheCases]
 
 const full: Scale = {
   bigBytes: 1024 * mebibyte,
   layerBytes: 10 * mebibyte,
   peakBytes: 100 * mebibyte,
   seconds: 2,
+  restSeconds: 60,
   repositories: 10_000,
 }
 
@@ -56,45 +28,83 @@ const quick: Scale = {
   layerBytes: 2 * mebibyte,
   peakBytes: 16 * mebibyte,
   seconds: 1,
+  restSeconds: 5,
   repositories: 1000,
 }
 
-const usage = `usage: bench [--only ${cases.map(({ name }) => name).join('|')}]... [--rounds 5] [--quick]`
-
 /**
- * `bench [--only <case>]... [--rounds 5] [--quick]`: measures cay, Debian's docker-registry, distribution 3.1 and
- * nginx in turns on this machine, and prints how they compare and which targets are met. On two cores the server shares
- * them with the load, so only ratios within one run are meaningful. Needs Linux.
+ * `bench [--list] [--only NAME]... [--rounds 5] [--quick]`: measures cay, Debian's docker-registry, distribution 3.1 and
+ * nginx in turns on this machine, and prints how they compare and which goals are met. `CAY_BEFORE` names an older
+ * executable to measure beside. The server shares the processor with the load, so only ratios within one run are
+ * meaningful. Needs Linux and, for missing tools, root.
  */
 export async function run(args: string[]): Promise<void> {
   const options = {
     only: { type: 'string', multiple: true },
     rounds: { type: 'string' },
     quick: { type: 'boolean', default: false },
+    list: { type: 'boolean', default: false },
   } as const
   const { values } = parseArgs({ args, options })
-  const rounds = Number(values.rounds ?? (values.quick ? 3 : 5))
-  const chosen = cases.filter(({ name }) => values.only?.includes(name) ?? true)
-  if (
-    !Number.isInteger(rounds) ||
-    rounds < 1 ||
-    (values.only && chosen.length !== new Set(values.only).size)
-  ) {
-    throw new Error(usage)
-  }
   const scale = values.quick ? quick : full
-  const executables = await bringPeers()
+  const chosen = choose(values.only)
+  if (values.list) return console.log(chosen.map(({ name, title }) => `${name}: ${title(scale)}`).join('\n'))
+  const rounds = Number(values.rounds ?? (values.quick ? 3 : 5))
+  if (!Number.isInteger(rounds) || rounds < 1)
+    throw new Error(`invalid --rounds ${values.rounds}: use a number`)
+  const executables = await bringExecutables(chosen)
   await using folder = await temporaryFolder('bench')
   // A push of another round begins further on in the file.
-  const random = RandomFile.make(folder.path, scale.bigBytes + (64 + rounds) * mebibyte)
-  const bench: Bench = { executables, folder: folder.path, random, rounds, scale }
+  const random = await randomFile(folder.path, scale.bigBytes + (64 + rounds) * mebibyte)
   console.log(`${cpus().length} cores of ${cpus()[0]?.model}, medians of ${rounds} rounds`)
-  console.log(`TCP congestion control: ${setCongestionControl()}\n`)
-  const targets: string[] = []
-  for (const measured of chosen) {
-    const rows = await measured.run(bench)
-    console.log(`${renderCase(measured, scale, rows)}\n`)
-    targets.push(...renderTargets(measured, rows))
+  console.log(`TCP congestion control: ${setCongestionControl()}`)
+  const verdicts: string[] = []
+  for (const each of chosen) {
+    const measured = await measureCase(each, { executables, random, rounds, scale })
+    console.log(`\n${report(each, scale, measured)}`)
+    for (const goal of each.goals) verdicts.push(`${each.name}: ${goal[0]}: ${verdict(goal, measured)}`)
   }
-  console.log(targets.join('\n'))
+  console.log(`\n${verdicts.join('\n')}`)
+}
+
+/** Returns the cases with these names, or with a part of one in theirs if none has it as its name. */
+function choose(only: string[] = cases.map(({ name }) => name)): Case[] {
+  const found = only.map((wanted) => {
+    const exact = cases.filter(({ name }) => name === wanted)
+    const some = exact.length > 0 ? exact : cases.filter(({ name }) => name.includes(wanted))
+    if (some.length === 0) throw new Error(`unknown case ${wanted}: --list prints all`)
+    return some
+  })
+  return [...new Set(found.flat())]
+}
+
+/** Builds cay (or takes `$CAY_EXECUTABLE`), and installs the servers that the cases compare it with. */
+async function bringExecutables(chosen: Case[]): Promise<Shared['executables']> {
+  const beside = new Set(chosen.flatMap(({ beside = [] }) => beside))
+  const needed: ToolName[] = ['wrk', 'curl', 'nginx']
+  if (beside.has('docker-registry')) needed.push('docker-registry')
+  if (beside.has('distribution')) needed.push('registry')
+  if (chosen.some((each) => pageCases.includes(each))) needed.push('chromium')
+  const { registry: distribution = '', ...tools } = await bringTools(needed)
+  const before = process.env.CAY_BEFORE
+  const cay = process.env.CAY_EXECUTABLE ?? (await build())
+  return { ...tools, distribution, cay, ...(before !== undefined && { before }) }
+}
+
+/**
+ * Sets TCP's congestion control to the default of Linux until this process exits. BBR, which some hosts use, paces what
+ * it sends with timers, and loopback then carries half as much. Returns what to print about it.
+ */
+function setCongestionControl(): string {
+  const setting = '/proc/sys/net/ipv4/tcp_congestion_control'
+  const own = readFileSync(setting, 'utf8').trim()
+  if (own === 'cubic') return own
+  try {
+    writeFileSync(setting, 'cubic')
+  } catch {
+    return `${own}, not cubic, which only root can set`
+  }
+  process.on('exit', () => writeFileSync(setting, own))
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1))
+  return `cubic until the end, then ${own} again`
 }

@@ -1,50 +1,34 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { build } from '../build.ts'
-import { bringTools } from '../toolchain/toolchain.ts'
 import { freePort } from './free-port.ts'
 import { type ProcessUsage, processUsage } from './process-usage.ts'
 import { stopProcess } from './program.ts'
+import { Registry } from './registry.ts'
 import { temporaryFolder } from './temporary-folder.ts'
 
 const startSecondsMax = 30
 
 /**
- * The measured servers: cay, an older cay, Debian's distribution 2.8, distribution 3.1, and nginx with the same bytes as
- * files.
+ * A server to compare with: cay, an older cay, Debian's distribution 2.8, distribution 3.1, and nginx, which serves the
+ * same bytes as files.
  */
-export type PeerName = 'cay' | 'cay, before' | 'docker-registry' | 'distribution' | 'nginx'
+export type PeerName = 'cay' | 'before' | 'docker-registry' | 'distribution' | 'nginx'
 
 /** A running server. `await using` stops it and deletes its temporary folder. */
 export interface Peer extends AsyncDisposable {
   name: PeerName
   port: number
+  /** `http://host:port` */
+  origin: string
+  /** A client without an account. */
+  registry: Registry
   /** Its folder: the data of a registry, or the files that nginx serves. */
   data: string
+  /** Where an upstream logs the method, path and body bytes of each request. */
+  accessLog: string
   /** The time from its start to its first response. */
   startMilliseconds: number
   usage(): ProcessUsage
-}
-
-/** The path of each server's executable. */
-export type Executables = Record<PeerName, string>
-
-/** The registries to measure. An older cay is one of them only if `$CAY_BEFORE` names its executable. */
-export function registriesOf(executables: Executables): PeerName[] {
-  const before = executables['cay, before'] === '' ? [] : (['cay, before'] as const)
-  return ['cay', ...before, 'distribution', 'docker-registry']
-}
-
-/** Builds cay (or uses `$CAY_EXECUTABLE`), and installs its peers. */
-export async function bringPeers(): Promise<Executables> {
-  const tools = await bringTools(['docker-registry', 'registry', 'nginx'])
-  return {
-    cay: process.env.CAY_EXECUTABLE ?? (await build()),
-    'cay, before': process.env.CAY_BEFORE ?? '',
-    'docker-registry': tools['docker-registry'] ?? '',
-    distribution: tools.registry ?? '',
-    nginx: tools.nginx ?? '',
-  }
 }
 
 export interface PeerOptions {
@@ -52,23 +36,28 @@ export interface PeerOptions {
   data?: string | undefined
   /** The `host:port` of a registry that it caches. In cay its repositories begin with `up.example/`. */
   upstream?: string
+  /** cay's setting `access`; by default everybody can do everything. */
+  access?: 'accounts' | 'open'
   /** Settings of cay. */
   env?: Record<string, string>
+  /** Makes nginx an upstream, which logs requests and sends each blob at this rate; 0 is no limit. */
+  bytesPerSecond?: number
 }
 
 /**
  * Starts a server on a free port of loopback and waits for its first response.
+ * @param executables the path of each server's executable
  * @throws Error with its output, if it exits
  */
 export async function startPeer(
-  executables: Partial<Executables>,
+  executables: Partial<Record<PeerName, string>>,
   name: PeerName,
   options: PeerOptions = {},
 ): Promise<Peer> {
-  const folder = await temporaryFolder(`bench-${name.replace(', ', '-')}`)
-  const { data = join(folder.path, 'data'), upstream } = options
-  const setup = { port: freePort(), folder: folder.path, data, upstream }
-  await mkdir(setup.data, { recursive: true })
+  const folder = await temporaryFolder(`peer-${name}`)
+  const { data = join(folder.path, 'data') } = options
+  const setup = { ...options, port: freePort(), folder: folder.path, data }
+  await mkdir(data, { recursive: true })
   const command = [executables[name] ?? '', ...(await argumentsOf[name](setup))]
   const log = join(folder.path, 'log')
   const env = {
@@ -89,30 +78,28 @@ export async function startPeer(
     await stop()
     throw new Error(`${command.join(' ')} did not respond\n${printed}`)
   }
-  const startMilliseconds = performance.now() - began
-  const usage = () => processUsage(child.pid)
-  return { name, port: setup.port, data: setup.data, startMilliseconds, usage, [Symbol.asyncDispose]: stop }
+  return {
+    name,
+    port: setup.port,
+    origin: `http://127.0.0.1:${setup.port}`,
+    registry: new Registry(`127.0.0.1:${setup.port}`),
+    data,
+    accessLog: join(folder.path, 'access.log'),
+    startMilliseconds: performance.now() - began,
+    usage: () => processUsage(child.pid),
+    [Symbol.asyncDispose]: stop,
+  }
 }
 
-/** Starts several servers, which are measured in turns. */
-export async function startPeers(executables: Executables, names: readonly PeerName[]) {
-  await using stack = new AsyncDisposableStack()
-  const peers: Peer[] = []
-  for (const name of names) peers.push(stack.use(await startPeer(executables, name)))
-  const started = stack.move()
-  return { peers, [Symbol.asyncDispose]: () => started.disposeAsync() }
-}
-
-interface Setup {
+interface Setup extends PeerOptions {
   port: number
   folder: string
   data: string
-  upstream: string | undefined
 }
 
 const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
   cay: cayArguments,
-  'cay, before': cayArguments,
+  before: cayArguments,
   // The last release line that supports Docker schema 1.
   'docker-registry': (setup) => registryArguments(setup, 'compatibility: { schema1: { enabled: true } }\n'),
   distribution: (setup) => registryArguments(setup, ''),
@@ -123,10 +110,10 @@ const argumentsOf: Record<PeerName, (setup: Setup) => Promise<string[]>> = {
   },
 }
 
-async function cayArguments({ port, data, upstream }: Setup): Promise<string[]> {
+async function cayArguments({ port, data, upstream, access = 'open' }: Setup): Promise<string[]> {
   const settings = `[[upstream]]\nname = "up.example"\nurl = "http://${upstream}"\n`
   if (upstream !== undefined) await writeFile(join(data, 'cay.toml'), settings)
-  return ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, '--access', 'open']
+  return ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, '--access', access]
 }
 
 async function registryArguments({ folder, port, data, upstream }: Setup, more: string): Promise<string[]> {
@@ -148,8 +135,9 @@ http: { addr: 127.0.0.1:${port} }
 `
 }
 
-function nginxConfig({ folder, port, data }: Setup): string {
+function nginxConfig({ folder, port, data, bytesPerSecond }: Setup): string {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+  const manifest = 'default_type application/vnd.oci.image.manifest.v1+json;'
   return `daemon off;
 worker_processes 1;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
@@ -157,13 +145,21 @@ pid ${folder}/nginx.pid;
 error_log ${folder}/error.log;
 events { worker_connections 1024; }
 http {
-  access_log off;
+  log_format sent '$request_method $uri $body_bytes_sent';
+  access_log ${bytesPerSecond === undefined ? 'off' : `${folder}/access.log sent`};
   sendfile on;
   tcp_nopush on;
   keepalive_requests 1000000000;
   default_type application/octet-stream;
   ${temporary.map((kind) => `${kind}_temp_path ${folder}/${kind};`).join('\n  ')}
-  server { listen 127.0.0.1:${port}; root ${data}; }
+  server {
+    listen 127.0.0.1:${port};
+    root ${data};
+    location = /v2/ { return 200 '{}'; }
+    location ~ /manifests/(sha256:.+)$ { ${manifest} add_header Docker-Content-Digest $1; }
+    location ~ /manifests/ { ${manifest} }
+    location ~ /blobs/ { limit_rate ${bytesPerSecond ?? 0}; }
+  }
 }
 `
 }

@@ -24,11 +24,6 @@ export function processUsage(pid: number): ProcessUsage {
   return sum
 }
 
-/** Returns the bytes that the loopback interface has carried since the machine started. */
-export function loopbackBytes(): number {
-  return Number(readFileSync('/sys/class/net/lo/statistics/rx_bytes', 'utf8'))
-}
-
 function ownUsage(pid: number): ProcessUsage {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')

@@ -82,6 +82,8 @@ export const tools = {
   minisign: { package: 'minisign', path: '/usr/bin/minisign' },
   runc: { package: 'runc', path: '/usr/sbin/runc' },
   ip: { package: 'iproute2', path: '/usr/sbin/ip' },
+  wrk: { package: 'wrk', path: '/usr/bin/wrk' },
+  curl: { package: 'curl', path: '/usr/bin/curl' },
   strace: { package: 'strace', path: '/usr/bin/strace' },
   wrk: { package: 'wrk', path: '/usr/bin/wrk' },
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },
