@@ -108,7 +108,9 @@ export const fullRegistryCases: Case[] = [
     name: 'many-tags',
     title: (scale) =>
       `longest wait of a pull elsewhere, beside work on a repository of ${scale.repositories * 100} tags`,
-    goals: Object.keys(manyActs).map((name) => most(`${name}, ms`, 10)),
+    goals: Object.keys(manyActs)
+      .slice(1)
+      .map((name) => most(`${name}, ms`, 10)),
     once: measureManyTags,
   },
 ]

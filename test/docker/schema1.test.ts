@@ -4,7 +4,7 @@ import { formatSchema1, isSchema1, parseSchema1 } from '../../src/docker/schema1
 import { parseDigest } from '../../src/oci/digest.ts'
 import { digestOf, json } from '../support/content.ts'
 import { schema1Text } from '../support/jws.ts'
-import { codeOf } from '../support/parsing.ts'
+import { codeOf, millisecondsOf } from '../support/parsing.ts'
 
 const layer = parseDigest(digestOf(Uint8Array.of(1)))
 const parseText = (text: string) => parseSchema1(new TextEncoder().encode(text))
@@ -69,6 +69,13 @@ describe('MANIFEST_INVALID says what is wrong', () => {
   ])('%j', (document, message) => {
     expect(codeOf(() => parse(document))).toBe('MANIFEST_INVALID')
     expect(() => parse(document)).toThrow(message)
+  })
+
+  test('many layers are parsed in linear time', () => {
+    const history = Array(20_000).fill({ v1Compatibility: '{}' })
+    const document = { schemaVersion: 1, name: 'a', tag: 'b', architecture: 'amd64', history }
+    for (const fsLayers of [[], Array(20_000).fill({ blobSum: layer })])
+      expect(millisecondsOf(() => codeOf(() => parse({ ...document, fsLayers })))).toBeLessThan(500)
   })
 
   test('no input throws anything else', () => {

@@ -219,5 +219,7 @@ describe('any manifest', () => {
       const document = { ...image, artifactType: text, layers: [{ ...one, digest: text }] }
       expect(millisecondsOf(() => codeOf(() => parse(document, OCI_MANIFEST)))).toBeLessThan(50)
     }
+    const many = { ...image, layers: Array(20_000).fill(one) }
+    expect(millisecondsOf(() => codeOf(() => parse(many, OCI_MANIFEST)))).toBeLessThan(500)
   })
 })
