@@ -1,15 +1,13 @@
 import { Database } from 'bun:sqlite'
 import { join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
-import { sha256 } from '../lib/image.ts'
 import { type Peer, registryConfig } from '../lib/peers.ts'
-import { imageManifest, manifestMediaType, type Registry, randomBlob } from '../lib/registry.ts'
-import { writeRepository } from '../lib/registry-folder.ts'
+import { manifestMediaType, type Registry } from '../lib/registry.ts'
 import { type Bench, type Case, type Figures, most } from './case.ts'
 import { manifestOf, paced, publish, wrk, wrkDuring } from './load.ts'
 
 const garbage = 100
-const registryImages = 10_000
+const registryImages = 1000
 const collected = 'bench/garbage'
 const collecting = { CAY_GC_GRACE_SECONDS: '1', CAY_GC_WINDOW_SECONDS: '1' }
 /** So long after a deletion, what is deleted can be collected. */
@@ -140,24 +138,18 @@ async function collect(bench: Bench, name: string): Promise<Figures> {
   }
 }
 
-/** docker-registry collects while it does not run, and walks over everything. Each image has two small blobs. */
+/** docker-registry collects while it does not run, and walks over everything. */
 async function collectOther(bench: Bench): Promise<Figures> {
-  const path = await bench.folder()
-  const data = join(path, 'data')
-  for (let i = 0; i < registryImages; i++) {
-    const [config, layer] = [randomBlob(256), randomBlob(256)]
-    const bytes = imageManifest(config, [layer], `image ${i}`)
-    const digest = sha256(bytes)
-    writeRepository(data, `bench/app-${Math.floor(i / 100)}`, {
-      blobs: [config, layer],
-      manifests: [{ digest, bytes }],
-      tags: i % (registryImages / garbage) === 0 ? [] : [[`v${i}`, digest]],
-    })
-  }
-  const config = join(path, 'config.yml')
+  const data = await bench.folder()
+  const peer = await bench.start('docker-registry', { data })
+  // The last images take their tags from the first ones.
+  for (const [i, piece] of (await bench.random.pieces(registryImages, 1024)).entries())
+    await publish(peer, collected, piece, `v${i % (registryImages - garbage)}`)
+  await peer[Symbol.asyncDispose]()
+  const config = join(data, 'config.yml')
   await Bun.write(config, registryConfig(data, 0))
   const command = [bench.executables['docker-registry'] ?? '', 'garbage-collect', '--delete-untagged', config]
-  return { 'all, ms': await timed(() => runCommand(command, { cwd: path, secondsMax: 600 })) }
+  return { 'all, ms': await timed(() => runCommand(command, { secondsMax: 600 })) }
 }
 
 async function measureRetention(bench: Bench, name: string): Promise<Figures> {

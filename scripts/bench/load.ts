@@ -14,15 +14,11 @@ const secondsMax = 600
 /** Where the bytes are if no disk is to be measured. */
 export const memory = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
-/** What wrk says about the requests that it sent. Times are in milliseconds. */
-export interface Sent {
-  perSecond: number
-  p50: number
-  p99: number
-  max: number
-  /** What the script of each thread has counted in its global `counted`, in a second. */
-  countedPerSecond: number
-}
+/**
+ * What wrk says about the requests that it sent. Times are in milliseconds. `countedPerSecond` is what the script of each
+ * thread has counted in its global `counted`.
+ */
+export type Sent = Record<'perSecond' | 'countedPerSecond' | 'p50' | 'p99' | 'max', number>
 
 /** How wrk sends a request; `script` is more of its script, in Lua. */
 type Sending = { connections?: number; threads?: number; script?: string }
