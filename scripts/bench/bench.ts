@@ -5,7 +5,7 @@ import { build } from '../build.ts'
 import { temporaryFolder } from '../lib/temporary-folder.ts'
 import { bringTools, type ToolName } from '../toolchain/toolchain.ts'
 import { cacheCases } from './cache.ts'
-import { type Case, measureCase, mebibyte, report, type Scale, type Shared, verdict } from './case.ts'
+import { type Case, full, measureCase, mebibyte, quick, report, type Shared, verdict } from './case.ts'
 import { fullRegistryCases } from './full-registry.ts'
 import { lifetimeCases } from './lifetime.ts'
 import { randomFile } from './load.ts'
@@ -13,24 +13,6 @@ import { pageCases } from './page.ts'
 import { trafficCases } from './traffic.ts'
 
 const cases: Case[] = [...trafficCases, ...lifetimeCases, ...fullRegistryCases, ...pageCases, ...cacheCases]
-
-const full: Scale = {
-  bigBytes: 1024 * mebibyte,
-  layerBytes: 10 * mebibyte,
-  peakBytes: 100 * mebibyte,
-  seconds: 2,
-  restSeconds: 60,
-  repositories: 10_000,
-}
-
-const quick: Scale = {
-  bigBytes: 256 * mebibyte,
-  layerBytes: 2 * mebibyte,
-  peakBytes: 16 * mebibyte,
-  seconds: 1,
-  restSeconds: 5,
-  repositories: 1000,
-}
 
 /**
  * `bench [--list] [--only NAME]... [--rounds 5] [--quick]`: measures cay, Debian's docker-registry, distribution 3.1 and
@@ -67,15 +49,11 @@ export async function run(args: string[]): Promise<void> {
   console.log(`\n${verdicts.join('\n')}`)
 }
 
-/** Returns the cases with these names, or with a part of one in theirs if none has it as its name. */
-function choose(only: string[] = cases.map(({ name }) => name)): Case[] {
-  const found = only.map((wanted) => {
-    const exact = cases.filter(({ name }) => name === wanted)
-    const some = exact.length > 0 ? exact : cases.filter(({ name }) => name.includes(wanted))
-    if (some.length === 0) throw new Error(`unknown case ${wanted}: --list prints all`)
-    return some
-  })
-  return [...new Set(found.flat())]
+/** Returns the cases whose names contain one of these. */
+function choose(only: string[] = ['']): Case[] {
+  const unknown = only.find((part) => !cases.some(({ name }) => name.includes(part)))
+  if (unknown !== undefined) throw new Error(`unknown case ${unknown}: --list prints all`)
+  return cases.filter(({ name }) => only.some((part) => name.includes(part)))
 }
 
 /** Builds cay (or takes `$CAY_EXECUTABLE`), and installs the servers that the cases compare it with. */

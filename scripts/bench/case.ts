@@ -24,7 +24,7 @@ export function most(figure: string, limit: number, of?: string): Goal {
 
 /** Something to measure. */
 export interface Case {
-  /** For `--only`. */
+  /** For `--only`, which may also name a part of it. */
   name: string
   title(scale: Scale): string
   /** What cay is measured beside: servers, or names that the case knows. Without them, only an older cay. */
@@ -37,18 +37,28 @@ export interface Case {
 }
 
 /** How much is measured: all of it, or less with `--quick`. */
-export interface Scale {
+export type Scale = typeof full
+
+export const full = {
   /** The big blob. */
-  bigBytes: number
+  bigBytes: 1024 * mebibyte,
   /** Each of 64 blobs at once. */
-  layerBytes: number
+  layerBytes: 10 * mebibyte,
   /** Each of 64 uploads and 64 downloads at once for the peak of memory. */
-  peakBytes: number
-  /** How long each load of small requests lasts. */
-  seconds: number
-  /** How long after a load its memory is measured. */
-  restSeconds: number
-  repositories: number
+  peakBytes: 100 * mebibyte,
+  /** How long each load of small requests lasts, and how long after another load its memory is measured. */
+  seconds: 2,
+  restSeconds: 60,
+  repositories: 10_000,
+}
+
+export const quick: Scale = {
+  bigBytes: 256 * mebibyte,
+  layerBytes: 2 * mebibyte,
+  peakBytes: 16 * mebibyte,
+  seconds: 1,
+  restSeconds: 5,
+  repositories: 1000,
 }
 
 /** What the cases of a run share. */
