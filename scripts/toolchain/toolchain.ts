@@ -85,7 +85,6 @@ export const tools = {
   wrk: { package: 'wrk', path: '/usr/bin/wrk' },
   curl: { package: 'curl', path: '/usr/bin/curl' },
   strace: { package: 'strace', path: '/usr/bin/strace' },
-  wrk: { package: 'wrk', path: '/usr/bin/wrk' },
   'qemu-aarch64': { package: 'qemu-user', path: '/usr/bin/qemu-aarch64' },
   'docker-registry': { package: 'docker-registry', path: '/usr/bin/docker-registry' },
   nginx: { package: 'nginx-light', path: '/usr/sbin/nginx' },
