@@ -26,6 +26,7 @@ const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<
   clients: suites(clients),
   schemathesis: () => import('./schemathesis.ts'),
   bench: () => import('./bench/bench.ts'),
+  opened: () => import('./opened.ts'),
   ci: () => import('./ci.ts'),
   toolchain: () => import('./toolchain/toolchain.ts'),
 }
