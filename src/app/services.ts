@@ -21,10 +21,10 @@ import { Changes, historyService } from '../history/history.ts'
 import { damageService } from '../integrity/integrity.ts'
 import type { Jobs } from '../jobs/jobs.ts'
 import type { ContentReader } from '../registry/content-reader.ts'
-import type { GarbageWindow } from '../registry/grace.ts'
 import type { LargePushes } from '../registry/large-pushes.ts'
 import type { Damaged } from '../registry/local-parts.ts'
 import type { Blobs, Registry } from '../registry/registry.ts'
+import type { GarbageWindow } from '../registry/store.ts'
 import type { UploadsInProgress } from '../storage/blob-store.ts'
 
 export interface ContentOptions extends UpstreamOptions {

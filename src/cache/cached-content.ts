@@ -2,18 +2,12 @@ import { and, eq, isNotNull, type Placeholder, sql } from 'drizzle-orm'
 import { SYSTEM } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
 import type { Stale } from '../database/operation.ts'
-import type { RecordEvent } from '../database/outbox.ts'
 import { manifest, manifestReference, repository, tag } from '../database/schema.ts'
 import { bytes, number, statement, text, updateBy } from '../database/statement.ts'
 import { type Digest, digestToBytes } from '../oci/digest.ts'
 import type { Manifest } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { LinkBlob, LinkedBlob } from '../registry/blob-rows.ts'
-import type { LabelRows } from '../registry/manifest-reads.ts'
-import type { ManifestRows, ReferenceRows } from '../registry/manifest-rows.ts'
-import type { Reachability } from '../registry/marks.ts'
-import type { EnsureRepository } from '../registry/repository-rows.ts'
-import type { TagRows } from '../registry/tag-rows.ts'
+import type { LinkedBlob, Rows } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {
   interface Operations extends ReturnType<typeof cacheWrites> {}
@@ -49,27 +43,16 @@ export interface TagCheck {
   at: number
 }
 
-interface Parts {
-  recordEvent: RecordEvent
-  ensure: EnsureRepository
-  rows: ManifestRows
-  references: ReferenceRows
-  labels: LabelRows
-  reach: Reachability
-  link: LinkBlob
-  tags: TagRows
-}
-
 /** Writes of content from upstreams, each for one call of the writer. */
-export function cacheWrites(db: Db, parts: Parts) {
-  const { recordEvent, ensure, rows, references, labels, reach, link, tags } = parts
-  const follow = followTag(db, { recordEvent, tags })
+export function cacheWrites(db: Db, rows: Rows) {
+  const { recordEvent, repositories, manifests, references, labels, reach, linkBlob } = rows
+  const follow = followTag(db, rows)
   const marks = useMarks(db)
   return {
     /** Stores a manifest of an upstream, whichever of its blobs are stored, and points the tag at it. */
     cacheManifest(call: CachedManifestPut): { stale: Stale | undefined } {
       const { at, repository, digest } = call
-      const repositoryId = ensure.cached(repository, at)
+      const repositoryId = repositories.ensureCached(repository, at)
       if (repositoryId === undefined) return { stale: undefined }
       const put = {
         ...call,
@@ -78,7 +61,7 @@ export function cacheWrites(db: Db, parts: Parts) {
         optionalRoles: [],
         usedAt: at,
       }
-      const stored = rows.put(repositoryId, put)
+      const stored = manifests.put(repositoryId, put)
       if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
       references.markUsed(repositoryId, stored.id)
       labels.put(repositoryId, stored.id, call.labels)
@@ -93,8 +76,8 @@ export function cacheWrites(db: Db, parts: Parts) {
     /** Links a blob of an upstream into repositories. */
     linkCached(call: LinkedBlob & { at: number; repositories: RepositoryName[] }): void {
       for (const repository of call.repositories) {
-        const repositoryId = ensure.cached(repository, call.at)
-        if (repositoryId !== undefined) link(repositoryId, call, call.at, true)
+        const repositoryId = repositories.ensureCached(repository, call.at)
+        if (repositoryId !== undefined) linkBlob(repositoryId, call, call.at, true)
       }
     },
 
@@ -115,7 +98,7 @@ export function cacheWrites(db: Db, parts: Parts) {
 }
 
 /** Points a tag to where it points at the upstream; a pushed tag stays as it is. Returns whether the tag moved. */
-function followTag(db: Db, { recordEvent, tags }: Pick<Parts, 'recordEvent' | 'tags'>) {
+function followTag(db: Db, { recordEvent, tags }: Rows) {
   const setChecked = updateBy(db, tag, ['checkedAt'], 'repositoryId', 'name')
   return (
     repositoryId: number,

@@ -2,7 +2,6 @@ import { and, asc, eq, isNotNull, lt, sql } from 'drizzle-orm'
 import { type Caller, type Condition, SYSTEM, type Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
 import { checkVersion, within } from '../database/operation.ts'
-import type { RecordEvent } from '../database/outbox.ts'
 import { blob, manifest, manifestReference, repository, repositoryBlob } from '../database/schema.ts'
 import { bytes, number, statement, text, updateBy } from '../database/statement.ts'
 import type { DropLink } from '../garbage/collection.ts'
@@ -10,11 +9,7 @@ import type { ManifestPurge } from '../garbage/purge.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
-import type { RepositoryRows } from '../registry/content-writes.ts'
-import type { FindManifest, ManifestRows } from '../registry/manifest-rows.ts'
-import type { Reachability } from '../registry/marks.ts'
-import type { RepositoryReads } from '../registry/repository-rows.ts'
-import type { TagMoves, TagRows } from '../registry/tag-rows.ts'
+import type { Rows } from '../registry/store.ts'
 import type { Pins } from './pins.ts'
 
 declare module '../database/metadata.ts' {
@@ -53,18 +48,14 @@ interface Victim {
 }
 
 interface Parts {
-  recordEvent: RecordEvent
-  rows: ManifestRows
-  tags: TagRows
-  reach: Reachability
   purge: ManifestPurge
   drop: DropLink
   pins: Pins
 }
 
 /** The statements that every removal of cached content needs. */
-export function evictions(db: Db, parts: Parts) {
-  return { ...parts, ...victims(db, parts), candidates: evictionCandidates(db) }
+export function evictions(db: Db, rows: Rows, parts: Parts) {
+  return { ...parts, ...victims(db, rows, parts), candidates: evictionCandidates(db) }
 }
 
 type Evictions = ReturnType<typeof evictions>
@@ -118,7 +109,11 @@ function addRemoved(evicted: Evicted, { blobs, manifests = 0, manifestBytes = 0 
  * Removes a cached manifest with its tags, the links that only it needs, and indexes that have no stored manifest
  * left. Removes the row of a cached repository that becomes empty.
  */
-function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, drop }: Parts) {
+function victims(
+  db: Db,
+  { recordEvent, manifests: hidden, tags, reach }: Rows,
+  { purge: { remove }, drop }: Parts,
+) {
   const { ownLinks, emptyIndexes, removeRepository } = victimStatements(db)
   const evictOne = (
     first: Victim,
@@ -135,7 +130,7 @@ function victims(db: Db, { recordEvent, rows, tags, reach, purge: { remove }, dr
         const found = tags.find(repositoryId, tag, at)
         if (found) tags.remove(repositoryId, tag, found, { caller, at, act: 'cache.evict' })
       }
-      rows.hide(row.id, at)
+      hidden.hide(row.id, at)
       reach.vanished(row.id, at)
       remove(row, at)
       for (const link of links) blobs.push(...drop(link))
@@ -275,18 +270,11 @@ function evictionCandidates(db: Db) {
 /** How many manifests and links of a repository one write removes. */
 const ROWS_MAX = 200
 
-interface DeletionParts extends Evictions {
-  find: RepositoryReads['find']
-  findManifest: FindManifest
-  check: TagMoves['check']
-  repositories: Pick<RepositoryRows, 'find'>
-}
-
 /** Writes that remove cached content on request. They are synced, because rows must be removed before bytes. */
-export function cacheDeletionWrites(db: Db, parts: DeletionParts) {
-  const { recordEvent, find, findManifest, drop, dropLoose, evictOne, removeRepository, candidates, check } =
-    parts
-  const evictTag = tagEvictions(db, parts)
+export function cacheDeletionWrites(db: Db, rows: Rows, evictions: Evictions) {
+  const { recordEvent, repositories, findManifest, moves } = rows
+  const { drop, dropLoose, evictOne, removeRepository, candidates } = evictions
+  const evictTag = tagEvictions(db, rows, evictions)
   return {
     /**
      * Evicts one manifest with its tags, or one tag. With its last tag, a manifest is evicted too, unless another
@@ -300,13 +288,13 @@ export function cacheDeletionWrites(db: Db, parts: DeletionParts) {
       },
     ): Evicted {
       const { at, caller, repository, reference } = call
-      const repositoryId = find(repository)
+      const repositoryId = repositories.find(repository)
       if (repositoryId === undefined)
         throw registryError('NAME_UNKNOWN', `there is no repository ${repository}`)
       const unknown = () =>
         registryError('MANIFEST_UNKNOWN', `${repository} has no ${formatReference(reference)} in the cache`)
       if (reference.tag !== undefined) {
-        check(repositoryId, reference.tag, call)
+        moves.check(repositoryId, reference.tag, call)
         const gone = evictTag(repositoryId, reference.tag, call)
         if (gone === undefined) throw unknown()
         return addRemoved(nothingEvicted(), gone)
@@ -323,20 +311,21 @@ export function cacheDeletionWrites(db: Db, parts: DeletionParts) {
      * NAME_UNKNOWN or PRECONDITION_FAILED.
      */
     evictRepository({ at, caller, repository, condition }: Write & { repository: RepositoryName }): Evicted {
-      const found = parts.repositories.find.get({ name: repository })
+      const found = repositories.findState(repository)
       checkVersion(`the repository ${repository}`, found?.version, condition)
       if (found === undefined) throw registryError('NAME_UNKNOWN', `there is no repository ${repository}`)
       const asked = { repositoryId: found.id, limit: ROWS_MAX }
       const evicted = nothingEvicted()
-      const rows = candidates.inRepository.all(asked)
-      const taken = within(rows, (row) => {
+      const manifests = candidates.inRepository.all(asked)
+      const taken = within(manifests, (row) => {
         if (!candidates.isThere(row.id)) return
         addRemoved(evicted, evictOne(row, { at, before: at, caller }))
       })
-      const links = taken < rows.length ? [] : candidates.linksOf.all(asked)
+      const links = taken < manifests.length ? [] : candidates.linksOf.all(asked)
       const dropped = within(links, (link) => addRemoved(evicted, { blobs: drop(link) }))
-      const isPart = taken < rows.length || dropped < links.length || rows.length + links.length >= ROWS_MAX
-      evicted.more = isPart && find(repository) !== undefined
+      const isPart =
+        taken < manifests.length || dropped < links.length || manifests.length + links.length >= ROWS_MAX
+      evicted.more = isPart && repositories.find(repository) !== undefined
       if (evicted.more) return evicted
       removeRepository(found.id)
       recordEvent({ type: 'repository.delete', repository }, caller, at)
@@ -352,7 +341,7 @@ export function cacheDeletionWrites(db: Db, parts: DeletionParts) {
 }
 
 /** Evicts a tag, and its manifest if nothing else references it. Returns undefined if there is no such tag. */
-function tagEvictions(db: Db, { recordEvent, tags, evictOne, candidates }: Evictions) {
+function tagEvictions(db: Db, { recordEvent, tags }: Rows, { evictOne, candidates }: Evictions) {
   const listing = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
     db
       .select({ id: manifestReference.manifestId })

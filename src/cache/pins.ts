@@ -8,7 +8,7 @@ import { bytes, deleteBy, insertInto, number, selectBy, statement } from '../dat
 import { digestFromBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { TagRows } from '../registry/tag-rows.ts'
+import type { Rows } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
@@ -37,7 +37,7 @@ interface PinnableManifest {
 export type Pins = ReturnType<typeof pinRows>
 
 /** The pins, for evictions. */
-export function pinRows(db: Db, tags: Pick<TagRows, 'pointingAt'>) {
+export function pinRows(db: Db, { tags }: Pick<Rows, 'tags'>) {
   const all = pinList(db)
   const indexes = statement(db, { digest: bytes, repositoryId: number }, ({ digest, repositoryId }) =>
     db

@@ -8,8 +8,8 @@ import { type Config, type ManagedUpstream, UpstreamSchema } from '../config/sch
 import { maskCredentials, type UpstreamSettings, upstreamSettings } from '../config/upstreams.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { registryError } from '../oci/error.ts'
-import { localNamesTaken, type UpstreamRow } from '../registry/upstream-rows.ts'
 import type { ProxyCache } from './cache.ts'
+import { localNamesTaken, type UpstreamRow } from './store.ts'
 import { isForbidden } from './upstream/targets.ts'
 import type { Upstream } from './upstream/upstream.ts'
 

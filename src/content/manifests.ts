@@ -17,7 +17,6 @@ import { type Digest, digestRange, tryParseDigest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
 import type { ContentReader } from '../registry/content-reader.ts'
-import type { GarbageWindow } from '../registry/grace.ts'
 import type { LargePushes } from '../registry/large-pushes.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import type { RequireLocal } from '../registry/registry.ts'
@@ -28,6 +27,7 @@ import {
   unknownIn,
   unknownRepository,
 } from '../registry/registry.ts'
+import type { GarbageWindow } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 import { type Descriptions, type ManifestDescription, ManifestReading } from './content.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'

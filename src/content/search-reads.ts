@@ -1,6 +1,7 @@
 import { sql } from 'drizzle-orm'
 import type { RepositorySet } from '../access/patterns.ts'
 import type { Db } from '../database/database.ts'
+import { isLike, likePattern, type Part, readPart } from '../database/lists.ts'
 import {
   blob,
   manifest,
@@ -12,8 +13,7 @@ import {
 import { bytes, number, statement, text } from '../database/statement.ts'
 import { type Digest, type DigestRange, digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { type NamedRow, type Part, readPart } from '../registry/repository-rows.ts'
-import { isLike, likePattern } from '../registry/tag-reads.ts'
+import type { NamedRow } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 
 declare module '../database/metadata.ts' {

@@ -1,19 +1,13 @@
 import { and, asc, desc, eq, gt, gte, isNull, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { RepositorySet } from '../access/patterns.ts'
 import type { Db } from '../database/database.ts'
+import { isLike, likePattern, type Part, readByName, readPart, trigramQuery } from '../database/lists.ts'
+import type { ReadTotal } from '../database/operation.ts'
 import { blob, manifest, repository, repositoryBlob } from '../database/schema.ts'
 import { bytes, firstRows, number, selectBy, statement, text } from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import {
-  type NamedRow,
-  type Part,
-  type ReadTotal,
-  type RepositoryReads,
-  readByName,
-  readPart,
-} from '../registry/repository-rows.ts'
-import { isLike, likePattern, trigramQuery } from '../registry/tag-reads.ts'
+import type { NamedRow, RepositoryReads } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 
 declare module '../database/metadata.ts' {

@@ -5,11 +5,10 @@ import type { TagState } from '../history/store.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../http/list-page.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { GarbageWindow } from '../registry/grace.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
 import type { RequireLocal } from '../registry/registry.ts'
 import { unknownIn, unknownRepository } from '../registry/registry.ts'
-import type { TagQuery, TagRow } from '../registry/tag-reads.ts'
+import type { GarbageWindow, TagQuery, TagRow } from '../registry/store.ts'
 import type { Descriptions, Outline } from './content.ts'
 
 declare module '../http/controller.ts' {

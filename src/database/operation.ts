@@ -3,7 +3,7 @@ import { type Condition, holds, type Rule } from '../access/access.ts'
 import { registryError } from '../oci/error.ts'
 import type { Db } from './database.ts'
 import { total } from './schema.ts'
-import { statement } from './statement.ts'
+import { putInto, selectBy, statement } from './statement.ts'
 
 /** Returns the version that the current call of the writer gives to everything that it changes. */
 export type VersionOfCall = () => number
@@ -124,4 +124,37 @@ export function within<T>(rows: T[], work: (row: T) => unknown, isOver = partTim
     if (isOver()) break
   }
   return done
+}
+
+/** Reads a sum that triggers keep current; 0 if there is none of this name. */
+export type ReadTotal = (name: TotalName) => number
+
+type TotalName =
+  | 'blob.count'
+  | 'blob.bytes'
+  | 'cache.count'
+  | 'cache.bytes'
+  | 'cache.manifest_bytes'
+  | 'labels.unread'
+  | 'pulls.since'
+  | 'quota.counted'
+  | 'retention.event'
+  | 'retention.policies'
+  | 'scrub.blob'
+  | 'scrub.manifest'
+  | 'scrub.started'
+
+/** Creates the reader of totals. */
+export function totals(db: Db): ReadTotal {
+  const byName = selectBy(db, total, 'name')
+  return (name) => byName.get({ name })?.value ?? 0
+}
+
+/** Writes a value that no trigger updates. */
+export type WriteTotal = (name: TotalName, value: number) => void
+
+/** Creates the writer of totals. */
+export function totalWrites(db: Db): WriteTotal {
+  const put = putInto(db, total)
+  return (name, value) => put.run({ name, value })
 }

@@ -5,7 +5,7 @@ import { number, statement, text } from '../database/statement.ts'
 import type { V1Manifest } from '../docker/v1.ts'
 import { digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { isTagAt } from '../registry/tag-reads.ts'
+import { isTagAt } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {

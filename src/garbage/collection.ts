@@ -5,10 +5,7 @@ import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../
 import { deleteBy, number, statement } from '../database/statement.ts'
 import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
-import type { RepositoryRows } from '../registry/content-writes.ts'
-import { type GarbageWindow, untaggedMs } from '../registry/grace.ts'
-import { isReached, type Reachability } from '../registry/marks.ts'
-import type { TagRows } from '../registry/tag-rows.ts'
+import { type GarbageWindow, isReached, type Rows, untaggedMs } from '../registry/store.ts'
 import type { ManifestPurge, PurgedManifest } from './purge.ts'
 
 declare module '../database/metadata.ts' {
@@ -41,10 +38,7 @@ export interface CollectionBatch {
 }
 
 /** Writes of the collector for tags and manifests, each a bounded batch. */
-export function collectionWrites(
-  db: Db,
-  { tags, reach, purge: { purge: take } }: { tags: TagRows; reach: Reachability; purge: ManifestPurge },
-) {
+export function collectionWrites(db: Db, { tags, reach }: Rows, { purge: take }: ManifestPurge) {
   const candidates = manifestCandidates(db)
   const walk = untaggedWalk(db)
   const purge = purgeMarked(db, reach, take)
@@ -134,7 +128,7 @@ function oldHistory(db: Db) {
   }
 }
 
-function purgeMarked(db: Db, reach: Reachability, purge: ManifestPurge['purge']) {
+function purgeMarked(db: Db, reach: Rows['reach'], purge: ManifestPurge['purge']) {
   const reached = statement(db, { id: number }, ({ id }) =>
     db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
   )
@@ -256,7 +250,7 @@ const ROWS_AT_ONCE = 100
 
 const link = { repositoryId: number, blobId: number }
 
-interface CollectedParts extends Pick<RepositoryRows, 'setDeleted'> {
+interface CollectedParts {
   purge: ManifestPurge
   drop: DropLink
   /** Also removes a cached repository that becomes empty. */
@@ -264,8 +258,8 @@ interface CollectedParts extends Pick<RepositoryRows, 'setDeleted'> {
 }
 
 /** Writes of the collector for blobs, and for whole repositories, each a bounded batch. */
-export function blobCollectionWrites(db: Db, { purge, drop, dropLoose, setDeleted }: CollectedParts) {
-  const repositories = deletedRepositories(db, { drop, remove: purge.remove, setDeleted })
+export function blobCollectionWrites(db: Db, rows: Rows, { purge, drop, dropLoose }: CollectedParts) {
+  const repositories = deletedRepositories(db, rows, { drop, remove: purge.remove })
   const candidates = statement(db, { before: number, limit: number }, ({ before, limit }) =>
     db
       .select({
@@ -331,9 +325,11 @@ export function dropLink(db: Db) {
   }
 }
 
-type Parts = { drop: DropLink; remove: ManifestPurge['remove']; setDeleted: RepositoryRows['setDeleted'] }
-
-function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
+function deletedRepositories(
+  db: Db,
+  { repositories }: Rows,
+  { drop, remove }: { drop: DropLink; remove: ManifestPurge['remove'] },
+) {
   const { oldest, tags, history, manifests, links, removeRepository } = repositoryStatements(db)
   return {
     oldest,
@@ -368,7 +364,7 @@ function deletedRepositories(db: Db, { drop, remove, setDeleted }: Parts) {
         () => within(links.all(some()), (link) => batch.blobs.push(...drop(link)), isOver),
         () => history.all(some()).length,
       ]
-      setDeleted(repositoryId, 0)
+      repositories.setDeleted(repositoryId, 0)
       for (const step of steps) {
         for (let done = 1; done > 0; left -= done) {
           if (left <= 0 || isOver()) return batch

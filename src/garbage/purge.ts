@@ -2,7 +2,6 @@ import { eq, gte, isNull, or, type Placeholder, type SQL, sql } from 'drizzle-or
 import { SYSTEM, type Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
 import { partTime, type Stale, within } from '../database/operation.ts'
-import type { RecordEvent } from '../database/outbox.ts'
 import {
   manifest,
   manifestBytes,
@@ -14,11 +13,7 @@ import {
 import { bytes, deleteBy, number, optional, selectBy, statement, text } from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { companionTags, type RepositoryName, type Tag } from '../oci/reference.ts'
-import type { RepositoryRows } from '../registry/content-writes.ts'
-import type { GarbageWindow } from '../registry/grace.ts'
-import type { ManifestRows } from '../registry/manifest-rows.ts'
-import type { Reachability } from '../registry/marks.ts'
-import type { TagRows } from '../registry/tag-rows.ts'
+import type { GarbageWindow, Rows } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {
   interface Operations extends ReturnType<typeof purgeWrites> {}
@@ -67,14 +62,7 @@ const rowOf = (call: PurgeTarget) => ({
 const stampOf = ({ graceMs, windowMs }: GarbageWindow, pushedAt: number) => pushedAt + graceMs - windowMs
 
 /** Writes that end the undo window early, each a bounded batch. */
-export function purgeWrites(
-  db: Db,
-  {
-    recordEvent,
-    purge: { purge },
-    setDeleted,
-  }: { recordEvent: RecordEvent; purge: ManifestPurge } & Pick<RepositoryRows, 'setDeleted'>,
-) {
+export function purgeWrites(db: Db, { recordEvent, repositories: rows }: Rows, { purge }: ManifestPurge) {
   const { repositories, expire, manifests, postponeManifests, postponeBlobs } = purgeStatements(db)
   return {
     /**
@@ -87,7 +75,7 @@ export function purgeWrites(
       const deleted =
         call.digest === undefined ? repositories.all({ repository: named.repository, from: 1, limit }) : []
       for (const { id, name } of deleted) {
-        setDeleted(id, 0)
+        rows.setDeleted(id, 0)
         recordEvent({ type: 'repository.purge', repository: name as RepositoryName }, caller, at)
       }
       const expired = expire.all({ ...named, stamp: stampOf(garbageWindow, pushedAt), limit }).length
@@ -230,15 +218,7 @@ const TAGS_READ = 200
 export type ManifestPurge = ReturnType<typeof manifestPurge>
 
 /** Permanently deletes manifests: their rows, and with the last row of a digest its bytes. */
-export function manifestPurge(
-  db: Db,
-  {
-    recordEvent,
-    reach,
-    rows,
-    tags,
-  }: { recordEvent: RecordEvent; reach: Reachability; rows: ManifestRows; tags: TagRows },
-) {
+export function manifestPurge(db: Db, { recordEvent, reach, manifests, tags }: Rows) {
   const { otherDigests, releaseBlobs, removals, removeRow, removeBytes } = manifestPurgeStatements(db)
   /**
    * Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Returns the bytes that are freed.
@@ -283,7 +263,7 @@ export function manifestPurge(
         if (names.length < TAGS_READ) break
       }
       if (row.deletedAt === null) {
-        rows.hide(row.id, at)
+        manifests.hide(row.id, at)
         reach.vanished(row.id, since)
         recordEvent({ type: 'manifest.delete', repository, digest: digestFromBytes(row.digest) }, SYSTEM, at)
       }

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../database/metadata.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
-import type { StoredBlob } from '../registry/blob-rows.ts'
-import type { GarbageWindow, PushActivity } from '../registry/grace.ts'
+import type { PushActivity } from '../registry/registry.ts'
+import type { GarbageWindow, StoredBlob } from '../registry/store.ts'
 import type { BlobStat, BlobStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 

@@ -5,7 +5,7 @@ import { blob, manifest, repository, repositoryBlob, tag } from '../database/sch
 import { bytes, number, statement } from '../database/statement.ts'
 import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { type GarbageWindow, untaggedMs } from '../registry/grace.ts'
+import { type GarbageWindow, untaggedMs } from '../registry/store.ts'
 import { untaggedWalk } from './collection.ts'
 
 declare module '../database/metadata.ts' {

@@ -1,34 +1,38 @@
-import { and, desc, eq, getTableColumns, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { and, desc, eq, getTableColumns, gte, lt, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import type { Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
 import { CONTENT_STALE, type Parts, partTime } from '../database/operation.ts'
-import type { EventType, RecordEvent } from '../database/outbox.ts'
-import { blob, manifest, manifestReference, repositoryBlob, tagHistory } from '../database/schema.ts'
+import type { EventType } from '../database/outbox.ts'
+import {
+  blob,
+  manifest,
+  manifestReference,
+  repository,
+  repositoryBlob,
+  tagHistory,
+} from '../database/schema.ts'
 import { number, selectBy, statement, text, updateBy } from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { BeginTagWrite, TagWrite } from '../registry/content-writes.ts'
-import type { FindManifest } from '../registry/manifest-rows.ts'
-import type { Reachability } from '../registry/marks.ts'
-import type { RepositoryReads } from '../registry/repository-rows.ts'
-import {
-  checkTime,
-  type PastTag,
-  type Restore,
-  restoredEnd,
-  type TagLines,
-  tooLongAgo,
-} from '../registry/tag-lines.ts'
-import type { TagMoves } from '../registry/tag-rows.ts'
+import type { PastTag, RepositoryReads, Rows, TagWrite } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
     history: ReturnType<typeof historyReads>
   }
-  interface Operations
-    extends ReturnType<typeof manifestRestores>,
-      ReturnType<typeof tagRestores>,
-      ReturnType<typeof rewinds> {}
+  interface Operations extends ReturnType<typeof restoreWrites> {}
+}
+
+/** Creates the writes that undo changes, each for one call of the writer. */
+export function restoreWrites(db: Db, rows: Rows) {
+  const revive = contentRestores(db, rows)
+  return {
+    ...manifestRestores(rows, revive),
+    ...tagRestores(rows, revive),
+    ...repositoryRestores(db, rows),
+    ...rewinds(rows, revive),
+  }
 }
 
 /** One move of a tag. */
@@ -128,7 +132,7 @@ export interface RestoredContent {
  */
 type RestoreContent = ReturnType<typeof contentRestores>
 
-export function contentRestores(db: Db, { find, reach }: { find: FindManifest; reach: Reachability }) {
+function contentRestores(db: Db, { findManifest: find, reach }: Rows) {
   const references = selectBy(db, manifestReference, 'manifestId', 'role')
   const show = updateBy(db, manifest, ['deletedAt'], 'id')
   const showLinks = statement(db, { id: number, repositoryId: number }, ({ id, repositoryId }) =>
@@ -168,22 +172,11 @@ export function contentRestores(db: Db, { find, reach }: { find: FindManifest; r
   }
 }
 
-/** Writes that restore deleted manifests, each for one call of the writer. */
-export function manifestRestores({
-  recordEvent,
-  find,
-  findManifest,
-  tags,
-  lines,
-  revive,
-}: {
-  recordEvent: RecordEvent
-  find: RepositoryReads['find']
-  findManifest: FindManifest
-  tags: TagMoves
-  lines: TagLines
-  revive: RestoreContent
-}) {
+/** Writes that restore deleted manifests. */
+function manifestRestores(
+  { recordEvent, repositories, findManifest, moves, lines }: Rows,
+  revive: RestoreContent,
+) {
   return {
     /**
      * Restores a manifest with the tags that were deleted with it, unless they exist again. Returns these tags.
@@ -192,7 +185,7 @@ export function manifestRestores({
      */
     *restoreManifest(call: Restore & { digest: Digest }): Parts<typeof CONTENT_STALE & { tags: Tag[] }> {
       const { caller, at, repository, digest } = call
-      const repositoryId = find(repository)
+      const repositoryId = repositories.find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       const row = findManifest(repositoryId, digestToBytes(digest))
       if (row === undefined)
@@ -214,7 +207,7 @@ export function manifestRestores({
         }
         const found = findManifest(repositoryId, gone.state.digest)
         const isOfThis = found?.id === row.id && found.deletedAt === null
-        if (!isOfThis || tags.find(repositoryId, gone.name, at) !== undefined) continue
+        if (!isOfThis || moves.find(repositoryId, gone.name, at) !== undefined) continue
         const { digest: own } = gone.state
         const expiresAt = restoredEnd(gone.state, deletedAt, at)
         const target = {
@@ -224,7 +217,7 @@ export function manifestRestores({
           expiresAt,
           act: 'manifest.restore',
         } as const
-        tags.move(repositoryId, gone.name, row.id, target)
+        moves.move(repositoryId, gone.name, row.id, target)
         restored.push(gone.name)
       }
       return { ...CONTENT_STALE, tags: restored }
@@ -235,22 +228,10 @@ export function manifestRestores({
 /** What a tag is restored to: an earlier digest, or its target at a time, in milliseconds since 1970. */
 export type TagState = { digest: Digest } | { at: number }
 
-/** Writes that restore tags, each for one call of the writer. */
-export function tagRestores({
-  recordEvent,
-  tags,
-  lines,
-  revive,
-  begin,
-}: {
-  recordEvent: RecordEvent
-  tags: TagMoves
-  lines: TagLines
-  revive: RestoreContent
-  begin: BeginTagWrite
-}) {
+/** Writes that restore tags. */
+function tagRestores({ recordEvent, moves, lines, beginTagWrite }: Rows, revive: RestoreContent) {
   const wantedOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): PastTag => {
-    const current = tags.find(repositoryId, call.tag, call.at)
+    const current = moves.find(repositoryId, call.tag, call.at)
     if ('digest' in to) {
       const digest = digestToBytes(to.digest)
       if (current?.digest.equals(digest)) return current
@@ -275,7 +256,7 @@ export function tagRestores({
      * NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, and REQUEST_INVALID for a time outside the undo window.
      */
     restoreTag(call: TagWrite & Restore & { to: TagState }): { stale: 'content'; digest: Digest } {
-      const repositoryId = begin(call)
+      const repositoryId = beginTagWrite(call)
       const { caller, at, repository, tag } = call
       const wanted = wantedOf(repositoryId, call, call.to)
       const digest = digestFromBytes(wanted.digest)
@@ -283,7 +264,7 @@ export function tagRestores({
       if (revived === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${digest} is no longer in ${repository}`)
       if (revived.wasHidden) recordEvent({ type: 'manifest.restore', repository, digest }, caller, at)
-      tags.move(repositoryId, tag, revived.id, {
+      moves.move(repositoryId, tag, revived.id, {
         caller,
         at,
         digest,
@@ -307,19 +288,7 @@ export interface Rewound {
 }
 
 /** Rewinds a whole repository, some tags at a time. */
-export function rewinds({
-  recordEvent,
-  find,
-  tags,
-  lines,
-  revive,
-}: {
-  recordEvent: RecordEvent
-  find: RepositoryReads['find']
-  tags: TagMoves
-  lines: TagLines
-  revive: RestoreContent
-}) {
+function rewinds({ recordEvent, repositories, moves, lines }: Rows, revive: RestoreContent) {
   const takeBack = (
     repositoryId: number,
     name: Tag,
@@ -328,13 +297,13 @@ export function rewinds({
   ): keyof Rewound | undefined => {
     const { caller, at } = call
     const move = { caller, at, act: 'repository.rewind' } as const
-    if (state === null) return tags.remove(repositoryId, name, move) ? 'removed' : undefined
+    if (state === null) return moves.remove(repositoryId, name, move) ? 'removed' : undefined
     const expiresAt = restoredEnd(state, call.to, at)
-    const current = tags.find(repositoryId, name, at)
+    const current = moves.find(repositoryId, name, at)
     if (current?.digest.equals(state.digest) && current.expiresAt === expiresAt) return undefined
     const revived = revive(repositoryId, state.digest, call)
     if (revived === undefined) return 'lost'
-    tags.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state.digest), expiresAt })
+    moves.move(repositoryId, name, revived.id, { ...move, digest: digestFromBytes(state.digest), expiresAt })
     return 'restored'
   }
   return {
@@ -346,17 +315,17 @@ export function rewinds({
      */
     *rewindRepository(call: Restore & { to: number }): Parts<typeof CONTENT_STALE & Rewound> {
       const { repository, caller, at, to } = call
-      const repositoryId = find(repository)
+      const repositoryId = repositories.find(repository)
       if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
       checkTime(to, call)
-      yield* tags.expire(repositoryId, at)
+      yield* moves.expire(repositoryId, at)
       const done = { restored: 0, removed: 0, lost: 0 }
       // An immutable tag fails the rewind, so with immutable tags everything is done in one part.
       let isOver = partTime()
       // Removals come first, so that no part exceeds a quota that the whole does not.
       for (const isRemoval of [true, false]) {
         for (const { name, state } of lines.movedSince(repositoryId, to, at)) {
-          if (isOver() && !tags.hasImmutable(repositoryId)) {
+          if (isOver() && !moves.hasImmutable(repositoryId)) {
             yield CONTENT_STALE
             isOver = partTime()
           }
@@ -369,4 +338,90 @@ export function rewinds({
       return { ...CONTENT_STALE, ...done }
     },
   }
+}
+
+/** Writes that restore deleted repositories. */
+function repositoryRestores(db: Db, { recordEvent, repositories }: Rows) {
+  const deleted = (name: Placeholder, condition: SQL) =>
+    db
+      .select({ id: repository.id, deletedAt: sql<number>`${repository.deletedAt}` })
+      .from(repository)
+      .where(and(eq(repository.name, name), condition))
+      .orderBy(desc(repository.deletedAt), desc(repository.id))
+      .limit(1)
+  const lastDeleted = statement(db, { name: text, windowStart: number }, ({ name, windowStart }) =>
+    deleted(name, gte(repository.deletedAt, windowStart)),
+  )
+  const deletedThen = statement(db, { name: text, deletedAt: number }, ({ name, deletedAt }) =>
+    deleted(name, eq(repository.deletedAt, deletedAt)),
+  )
+  return {
+    /**
+     * Restores the repository that was deleted at a time, or the one that was deleted last. Throws NAME_UNKNOWN, and
+     * CONFLICT when a repository of that name exists.
+     */
+    restoreRepository(call: Restore & { deletedAt?: number | undefined }): { id: number } {
+      const { repository, caller, at, deletedAt } = call
+      if (repositories.find(repository) !== undefined) {
+        throw registryError(
+          'CONFLICT',
+          `a repository ${repository} exists: delete it first, then restore this one`,
+        )
+      }
+      const row =
+        deletedAt === undefined
+          ? lastDeleted.get({ name: repository, windowStart: call.windowStart })
+          : deletedThen.get({ name: repository, deletedAt })
+      if (row === undefined)
+        throw registryError('NAME_UNKNOWN', `no repository ${repository} ${whenDeleted(call)}`)
+      if (row.deletedAt < call.windowStart)
+        throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
+      repositories.setDeleted(row.id, null)
+      recordEvent({ type: 'repository.restore', repository }, caller, at)
+      return { id: row.id }
+    },
+  }
+}
+
+/** A restore or a rewind, within the undo window. */
+export interface Restore extends Write {
+  repository: RepositoryName
+  /** The start of the undo window, in milliseconds since 1970. Content deleted before it may be collected already. */
+  windowStart: number
+}
+
+/** Throws REQUEST_INVALID for a time outside the undo window. */
+function checkTime(time: number, { at, windowStart }: Restore): void {
+  if (time > at) throw registryError('REQUEST_INVALID', `${format(time)} is in the future`)
+  if (time >= windowStart) return
+  throw registryError(
+    'REQUEST_INVALID',
+    `${format(time)} is too long ago: the earliest time is ${format(windowStart)}`,
+  )
+}
+
+/** Says in an error that content was deleted before the undo window. */
+function tooLongAgo(deletedAt: number, { windowStart }: Restore): string {
+  return `was deleted at ${format(deletedAt)}; only what was deleted since ${format(windowStart)} can be restored`
+}
+
+/** Says in an error that nothing was deleted, or nothing at the given time. */
+function whenDeleted({ deletedAt, windowStart }: Restore & { deletedAt?: number | undefined }): string {
+  if (deletedAt !== undefined) return `was deleted at ${format(deletedAt)}`
+  return `was deleted since ${format(windowStart)}, the earliest time to restore from`
+}
+
+function format(time: number): string {
+  return new Date(time).toISOString()
+}
+
+/**
+ * Returns when a restored tag expires. An expiry in the future stays. Otherwise the tag gets the time that it had
+ * left when it last existed, or no expiry if it had expired by itself.
+ *
+ * @param then when the tag last existed
+ */
+function restoredEnd({ expiresAt }: PastTag, then: number, now: number): number | null {
+  if (expiresAt === null || expiresAt > now) return expiresAt
+  return expiresAt > then ? now + expiresAt - then : null
 }

@@ -1,5 +1,6 @@
 import { and, asc, count, desc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
+import type { ReadTotal } from '../database/operation.ts'
 import {
   blob,
   blobBytes,
@@ -15,7 +16,7 @@ import { bytes, deleteBy, insertNew, number, selectBy, statement } from '../data
 import type { DropLink } from '../garbage/collection.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { ReadTotal, WriteTotal } from '../registry/repository-rows.ts'
+import type { Rows } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
@@ -164,7 +165,7 @@ const usersOfManifest = (db: Db) =>
   )
 
 /** Writes for the verification of content, each for one call of the writer. */
-export function damageWrites(db: Db, { drop, write }: { drop: DropLink; write: WriteTotal }) {
+export function damageWrites(db: Db, { setTotal }: Rows, drop: DropLink) {
   const verified = statement(db, { id: number, at: number }, ({ id, at }) =>
     db
       .update(blob)
@@ -185,9 +186,9 @@ export function damageWrites(db: Db, { drop, write }: { drop: DropLink; write: W
     /** Records which blobs were verified, and where the verification continues. */
     noteVerified({ ids, at, cursor }: { ids: number[]; at: number; cursor: ScrubCursor }): void {
       for (const id of ids) verified.run({ id, at })
-      write('scrub.blob', cursor.blob)
-      write('scrub.manifest', cursor.manifest)
-      write('scrub.started', cursor.startedAt)
+      setTotal('scrub.blob', cursor.blob)
+      setTotal('scrub.manifest', cursor.manifest)
+      setTotal('scrub.started', cursor.startedAt)
     },
 
     /** Removes a cached blob from every repository, so that the next pull fetches it again. */

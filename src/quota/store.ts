@@ -2,7 +2,13 @@ import { and, asc, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import type { Write } from '../access/access.ts'
 import type { RecordAct } from '../accounts/audit-rows.ts'
 import type { Db } from '../database/database.ts'
-import { checkVersion, type Parts, partTime, type VersionOfCall } from '../database/operation.ts'
+import {
+  checkVersion,
+  type Parts,
+  partTime,
+  type ReadTotal,
+  type VersionOfCall,
+} from '../database/operation.ts'
 import type { EventType, RecordEvent } from '../database/outbox.ts'
 import { namespaceBlob, namespaceUsage, quota, repository } from '../database/schema.ts'
 import {
@@ -17,7 +23,7 @@ import {
 } from '../database/statement.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { ReadTotal, WriteTotal } from '../registry/repository-rows.ts'
+import type { Rows } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 import {
   checkQuota,
@@ -194,15 +200,12 @@ export function usageReader(db: Db, total: ReadTotal): ReadUsage {
   }
 }
 
-interface CountingParts {
-  counts: CountStatements
-  total: ReadTotal
-  write: WriteTotal
-  setQuotas: (quotas: readonly Quota[]) => void
-}
-
 /** Starts and stops counting what namespaces hold, so that without a quota it costs pushes nothing. */
-export function countingWrites(db: Db, { counts, total, write, setQuotas }: CountingParts) {
+export function countingWrites(
+  db: Db,
+  { total, setTotal }: Rows,
+  { counts, setQuotas }: { counts: CountStatements; setQuotas: (quotas: readonly Quota[]) => void },
+) {
   const local = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
       .select({ id: repository.id })
@@ -217,7 +220,7 @@ export function countingWrites(db: Db, { counts, total, write, setQuotas }: Coun
       setQuotas(quotas)
       const counted = total('quota.counted')
       if (quotas.length === 0) {
-        if (counted > 0) write('quota.counted', 0)
+        if (counted > 0) setTotal('quota.counted', 0)
         return
       }
       if (counted === ALL) return
@@ -226,12 +229,12 @@ export function countingWrites(db: Db, { counts, total, write, setQuotas }: Coun
         const rows = local.all({ after: total('quota.counted'), limit: REPOSITORIES_READ })
         for (const { id } of rows) {
           for (const count of counts.add) count.run({ id })
-          write('quota.counted', id)
+          setTotal('quota.counted', id)
           if (!isOver()) continue
           yield { stale: undefined }
           isOver = partTime()
         }
-        if (rows.length === 0) return write('quota.counted', ALL)
+        if (rows.length === 0) return setTotal('quota.counted', ALL)
       }
     },
   }

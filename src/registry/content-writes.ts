@@ -1,32 +1,37 @@
-import { and, desc, eq, gte, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { and, eq, isNull } from 'drizzle-orm'
 import type { Condition, Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
-import {
-  CONTENT_STALE,
-  checkVersion,
-  type Parts,
-  type Stale,
-  type VersionOfCall,
-} from '../database/operation.ts'
-import type { RecordEvent } from '../database/outbox.ts'
-import { repository } from '../database/schema.ts'
-import { number, statement, text, updateBy } from '../database/statement.ts'
+import { CONTENT_STALE, checkVersion, type Parts, type Stale } from '../database/operation.ts'
+import { convertedManifest, manifest, manifestReference, repositoryBlob } from '../database/schema.ts'
+import { bytes, number, putInto, statement, updateBy } from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { LabelRows } from './manifest-reads.ts'
-import type { FindManifest, ManifestPut, ManifestRows, ReferenceRows, StoredRow } from './manifest-rows.ts'
-import type { Reachability } from './marks.ts'
-import type { EnsureRepository, RepositoryReads } from './repository-rows.ts'
-import { deletedThen, type Restore, tooLongAgo } from './tag-lines.ts'
-import type { TagMoves } from './tag-rows.ts'
+import type { Reference, RepositoryName } from '../oci/reference.ts'
+import { type LinkedBlob, renewalWrites, selectLink } from './blobs.ts'
+import type { ConversionSource, UnlabelledManifest } from './manifest-reads.ts'
+import type { ManifestPut, StoredRow } from './manifests.ts'
+import { pullWrites, usageWrites } from './pull-counts.ts'
+import type { RepositorySettings } from './repositories.ts'
+import type { Rows } from './store.ts'
+import type { TagWrite } from './tags.ts'
 
 declare module '../database/metadata.ts' {
-  interface Operations
-    extends ReturnType<typeof manifestWrites>,
-      ReturnType<typeof tagWrites>,
-      ReturnType<typeof repositoryWrites>,
-      ReturnType<typeof repositoryRestores> {}
+  interface Operations extends ReturnType<typeof registryWrites> {}
+}
+
+/** Creates the writes of the registry's content, each for one call of the writer. */
+export function registryWrites(db: Db, rows: Rows) {
+  return {
+    ...blobWrites(db, rows),
+    ...renewalWrites(db),
+    ...manifestWrites(rows),
+    ...conversionWrites(db, rows),
+    ...labelWrites(rows),
+    ...tagWrites(rows),
+    ...repositoryWrites(rows),
+    ...usageWrites(db, rows.findManifest),
+    ...pullWrites(db),
+  }
 }
 
 export interface ManifestDelete extends Write {
@@ -36,20 +41,9 @@ export interface ManifestDelete extends Write {
   precondition?: Condition | undefined
 }
 
-interface Means {
-  recordEvent: RecordEvent
-  find: RepositoryReads['find']
-  ensure: EnsureRepository
-  tags: TagMoves
-  rows: ManifestRows
-  references: ReferenceRows
-  labels: LabelRows
-  reach: Reachability
-}
-
-/** Writes of manifests and their tags, each for one call of the writer. */
-export function manifestWrites(means: Means) {
-  const { recordEvent, ensure, tags, rows, references, labels, reach } = means
+/** Writes of manifests and their tags. */
+function manifestWrites(rows: Rows) {
+  const { recordEvent, repositories, manifests, references, labels, reach, moves } = rows
   /** A shorter path for new images, which list no manifests. Most pushes are of this kind. */
   const markReached = (
     repositoryId: number,
@@ -68,10 +62,10 @@ export function manifestWrites(means: Means) {
      * cannot be moved.
      */
     putManifest(call: ManifestPut): { stale: Stale | undefined } {
-      const repositoryId = ensure.local(call.repository, call.at)
-      for (const name of call.tags) tags.check(repositoryId, name, call)
+      const repositoryId = repositories.ensureLocal(call.repository, call.at)
+      for (const name of call.tags) moves.check(repositoryId, name, call)
       const unused = references.check(repositoryId, call)
-      const stored = rows.put(repositoryId, call)
+      const stored = manifests.put(repositoryId, call)
       if (stored.inserted) {
         references.insert(repositoryId, stored.id, call.manifest.references)
         references.use(repositoryId, unused)
@@ -83,7 +77,7 @@ export function manifestWrites(means: Means) {
       const expiresAt = expiresAfterSeconds === undefined ? null : at + expiresAfterSeconds * 1000
       const target = { caller, at, digest, expiresAt, act: 'manifest.push' } as const
       for (const name of call.tags) {
-        if (tags.move(repositoryId, name, stored.id, target)) replaced = true
+        if (moves.move(repositoryId, name, stored.id, target)) replaced = true
       }
       if (stored.appeared && call.tags.length === 0) reach.untagged(stored.id, call.at)
       const change = { type: 'manifest.push', repository: call.repository, digest: call.digest } as const
@@ -92,21 +86,21 @@ export function manifestWrites(means: Means) {
       return { stale: replaced ? 'content' : undefined }
     },
 
-    deleteManifest: manifestDeletion(means),
+    deleteManifest: manifestDeletion(rows),
   }
 }
 
 /** Deletes a manifest and the tags that point at it, or one tag. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
-function manifestDeletion(means: Means) {
-  const { recordEvent, find, tags } = means
-  const hide = manifestHiding(means)
+function manifestDeletion(rows: Rows) {
+  const { recordEvent, repositories, moves } = rows
+  const hide = manifestHiding(rows)
   return function* deleteManifest(call: ManifestDelete): Parts<typeof CONTENT_STALE> {
-    const repositoryId = find(call.repository)
+    const repositoryId = repositories.find(call.repository)
     if (repositoryId === undefined) throw registryError('NAME_UNKNOWN')
     const { digest, tag } = call.reference
     if (tag === undefined) return yield* hide(repositoryId, digest, call)
-    tags.check(repositoryId, tag, call)
-    if (!tags.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
+    moves.check(repositoryId, tag, call)
+    if (!moves.remove(repositoryId, tag, { caller: call.caller, at: call.at, act: 'tag.delete' })) {
       throw registryError('MANIFEST_UNKNOWN', `${call.repository} has no tag "${tag}"`)
     }
     recordEvent({ type: 'tag.delete', repository: call.repository, tag }, call.caller, call.at)
@@ -114,7 +108,7 @@ function manifestDeletion(means: Means) {
   }
 }
 
-function manifestHiding({ recordEvent, tags, rows, reach }: Means) {
+function manifestHiding({ recordEvent, findManifest, manifests, moves, reach }: Rows) {
   /** The deletions that are between two of their parts: the ids of manifests, and when each was deleted. */
   const unfinished = new Map<number, number>()
   return function* hide(
@@ -122,11 +116,11 @@ function manifestHiding({ recordEvent, tags, rows, reach }: Means) {
     digest: Digest,
     call: ManifestDelete,
   ): Parts<typeof CONTENT_STALE> {
-    const found = rows.find(repositoryId, digestToBytes(digest))
+    const found = findManifest(repositoryId, digestToBytes(digest))
     if (found === undefined) throw registryError('MANIFEST_UNKNOWN')
     const { id, deletedAt } = found
     // If the process ended between two parts of a deletion, repeating the call removes the remaining tags.
-    const isGone = deletedAt !== null && (unfinished.get(id) === deletedAt || !tags.isTagged(id))
+    const isGone = deletedAt !== null && (unfinished.get(id) === deletedAt || !moves.isTagged(id))
     if (isGone) throw registryError('MANIFEST_UNKNOWN')
     const { caller, repository } = call
     const at = deletedAt ?? call.at
@@ -134,17 +128,17 @@ function manifestHiding({ recordEvent, tags, rows, reach }: Means) {
     try {
       if (deletedAt === null) {
         checkVersion(`the manifest ${digest}`, found.version, call.condition)
-        rows.hide(id, at)
+        manifests.hide(id, at)
         reach.vanished(id, at)
         recordEvent({ type: 'manifest.delete', repository, digest }, caller, at)
-        if (!tags.removeSome(repositoryId, id, move)) return CONTENT_STALE
+        if (!moves.removeSome(repositoryId, id, move)) return CONTENT_STALE
         unfinished.set(id, at)
         yield CONTENT_STALE
       }
       unfinished.set(id, at)
       // A push that restores the manifest meanwhile counts as later than the deletion, so its tags stay.
-      const isDeleted = () => rows.find(repositoryId, digestToBytes(digest))?.deletedAt === at
-      while (isDeleted() && tags.removeRest(repositoryId, id, move)) yield CONTENT_STALE
+      const isDeleted = () => findManifest(repositoryId, digestToBytes(digest))?.deletedAt === at
+      while (isDeleted() && moves.removeRest(repositoryId, id, move)) yield CONTENT_STALE
       return CONTENT_STALE
     } finally {
       if (unfinished.get(id) === at) unfinished.delete(id)
@@ -155,33 +149,18 @@ function manifestHiding({ recordEvent, tags, rows, reach }: Means) {
 /** The last millisecond that RFC 3339 can express. */
 const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999)
 
-export interface TagWrite extends Write {
-  repository: RepositoryName
-  tag: Tag
-}
-
-/** Changes of tags apart from pushes, each for one call of the writer. */
-export function tagWrites({
-  recordEvent,
-  tags,
-  findManifest,
-  begin,
-}: {
-  recordEvent: RecordEvent
-  tags: TagMoves
-  findManifest: FindManifest
-  begin: BeginTagWrite
-}) {
+/** Changes of tags apart from pushes. */
+function tagWrites({ recordEvent, beginTagWrite, findManifest, moves }: Rows) {
   return {
     /** Points a tag at a manifest of the repository. Throws NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED (409, 412). */
     putTag(call: TagWrite & { digest: Digest }): { stale: 'content'; isNew: boolean } {
-      const repositoryId = begin(call)
+      const repositoryId = beginTagWrite(call)
       const { caller, at, digest, repository, tag } = call
       const found = findManifest(repositoryId, digestToBytes(digest))
       if (found === undefined || found.deletedAt !== null)
         throw registryError('MANIFEST_UNKNOWN', `${repository} has no manifest ${digest}`)
-      const isNew = tags.find(repositoryId, tag, at) === undefined
-      const isOther = tags.move(repositoryId, tag, found.id, { caller, at, digest, act: 'tag.put' })
+      const isNew = moves.find(repositoryId, tag, at) === undefined
+      const isOther = moves.move(repositoryId, tag, found.id, { caller, at, digest, act: 'tag.put' })
       if (isNew || isOther) recordEvent({ type: 'tag.put', repository, tag, digest }, caller, at)
       return { stale: 'content', isNew }
     },
@@ -191,7 +170,7 @@ export function tagWrites({
      * DENIED, REQUEST_INVALID.
      */
     expireTag(call: TagWrite & { expiresAt: number | null }): { stale: 'content' } {
-      const repositoryId = begin(call)
+      const repositoryId = beginTagWrite(call)
       const { caller, at, repository, tag, expiresAt } = call
       if (expiresAt !== null && expiresAt <= at)
         throw registryError(
@@ -200,41 +179,14 @@ export function tagWrites({
         )
       if (expiresAt !== null && expiresAt > LAST_TIME)
         throw registryError('REQUEST_INVALID', 'expiresAt must be before the year 10000, or null for never')
-      const row = tags.find(repositoryId, tag, at)
+      const row = moves.find(repositoryId, tag, at)
       if (row === undefined) throw registryError('MANIFEST_UNKNOWN', `${repository} has no tag "${tag}"`)
       if (row.expiresAt === expiresAt) return { stale: 'content' }
-      tags.setEnd(repositoryId, tag, row, expiresAt)
+      moves.setEnd(repositoryId, tag, row, expiresAt)
       recordEvent({ type: 'tag.change', repository, tag, digest: digestFromBytes(row.digest) }, caller, at)
       return { stale: 'content' }
     },
   }
-}
-
-/**
- * Begins every write of a tag: checks the condition and returns the repository's id. Throws NAME_UNKNOWN, or DENIED
- * (412).
- */
-export type BeginTagWrite = (call: TagWrite) => number
-
-export function tagWriteBeginning(find: RepositoryReads['find'], tags: TagMoves): BeginTagWrite {
-  return (call) => {
-    const repositoryId = find(call.repository)
-    if (repositoryId === undefined)
-      throw registryError('NAME_UNKNOWN', `there is no repository ${call.repository}`)
-    tags.check(repositoryId, call.tag, call)
-    return repositoryId
-  }
-}
-
-/** The settings of a repository. */
-export interface RepositorySettings {
-  description: string
-  /** Days until a manifest that never had a tag is collected; null for the server's setting. */
-  untaggedDays: number | null
-  /** Whether its tags can only be created, not moved or deleted. */
-  immutableTags: boolean
-  /** The same for tags that match one of these patterns. */
-  immutablePatterns: string[]
 }
 
 interface RepositoryState extends RepositorySettings {
@@ -254,18 +206,10 @@ const DEFAULTS: RepositorySettings = {
   immutablePatterns: [],
 }
 
-/** Changes of repositories, each for one call of the writer. */
-export function repositoryWrites({
-  recordEvent,
-  ensure,
-  rows,
-}: {
-  recordEvent: RecordEvent
-  ensure: EnsureRepository
-  rows: RepositoryRows
-}) {
+/** Changes of repositories. */
+function repositoryWrites({ recordEvent, repositories }: Rows) {
   const get = ({ repository, condition }: RepositoryWrite): RepositoryState | undefined => {
-    const row = rows.find.get({ name: repository })
+    const row = repositories.findState(repository)
     checkVersion(`the repository ${repository}`, row?.version, condition)
     return row
   }
@@ -276,7 +220,7 @@ export function repositoryWrites({
   }
   const change = (call: RepositoryWrite, row: RepositoryState, settings: RepositorySettings): boolean => {
     if (isSame(row, settings)) return false
-    rows.change(row.id, settings)
+    repositories.change(row.id, settings)
     recordEvent({ type: 'repository.change', repository: call.repository }, call.caller, call.at)
     return true
   }
@@ -291,8 +235,8 @@ export function repositoryWrites({
         change(call, row, settings)
         return { id: row.id, isNew: false }
       }
-      const id = ensure.local(repository, at)
-      if (!isSame(DEFAULTS, settings)) rows.change(id, settings)
+      const id = repositories.ensureLocal(repository, at)
+      if (!isSame(DEFAULTS, settings)) repositories.change(id, settings)
       recordEvent({ type: 'repository.create', repository }, caller, at)
       return { id, isNew: true }
     },
@@ -307,91 +251,10 @@ export function repositoryWrites({
     /** Deletes a repository with its content. Throws NAME_UNKNOWN, or PRECONDITION_FAILED. */
     deleteRepository(call: RepositoryWrite): { stale: 'content' } {
       const { id } = getThere(call)
-      rows.setDeleted(id, call.at)
+      repositories.setDeleted(id, call.at)
       recordEvent({ type: 'repository.delete', repository: call.repository }, call.caller, call.at)
       return { stale: 'content' }
     },
-  }
-}
-
-/** Writes that restore deleted repositories, each for one call of the writer. */
-export function repositoryRestores({
-  recordEvent,
-  find,
-  rows,
-}: {
-  recordEvent: RecordEvent
-  find: RepositoryReads['find']
-  rows: RepositoryRows
-}) {
-  return {
-    /**
-     * Restores the repository that was deleted at a time, or the one that was deleted last. Throws NAME_UNKNOWN, and
-     * CONFLICT when a repository of that name exists.
-     */
-    restoreRepository(call: Restore & { deletedAt?: number | undefined }): { id: number } {
-      const { repository, caller, at, deletedAt } = call
-      if (find(repository) !== undefined) {
-        throw registryError(
-          'CONFLICT',
-          `a repository ${repository} exists: delete it first, then restore this one`,
-        )
-      }
-      const row =
-        deletedAt === undefined
-          ? rows.lastDeleted.get({ name: repository, windowStart: call.windowStart })
-          : rows.deletedAt.get({ name: repository, deletedAt })
-      if (row === undefined)
-        throw registryError('NAME_UNKNOWN', `no repository ${repository} ${deletedThen(call)}`)
-      if (row.deletedAt < call.windowStart)
-        throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
-      rows.setDeleted(row.id, null)
-      recordEvent({ type: 'repository.restore', repository }, caller, at)
-      return { id: row.id }
-    },
-  }
-}
-
-export type RepositoryRows = ReturnType<typeof repositoryRows>
-
-export function repositoryRows(db: Db, version: VersionOfCall) {
-  const deleted = (name: Placeholder, condition: SQL) =>
-    db
-      .select({ id: repository.id, deletedAt: sql<number>`${repository.deletedAt}` })
-      .from(repository)
-      .where(and(eq(repository.name, name), condition))
-      .orderBy(desc(repository.deletedAt), desc(repository.id))
-      .limit(1)
-  const change = updateBy(
-    db,
-    repository,
-    ['description', 'untaggedDays', 'immutableTags', 'immutablePatterns', 'version'],
-    'id',
-  )
-  const setDeleted = updateBy(db, repository, ['deletedAt', 'version'], 'id')
-  return {
-    find: statement(db, { name: text }, ({ name }) =>
-      db
-        .select({
-          id: repository.id,
-          description: repository.description,
-          untaggedDays: repository.untaggedDays,
-          immutableTags: repository.immutableTags,
-          immutablePatterns: repository.immutablePatterns,
-          version: repository.version,
-        })
-        .from(repository)
-        .where(and(eq(repository.name, name), sql`${repository.deletedAt} is null`)),
-    ),
-    lastDeleted: statement(db, { name: text, windowStart: number }, ({ name, windowStart }) =>
-      deleted(name, gte(repository.deletedAt, windowStart)),
-    ),
-    deletedAt: statement(db, { name: text, deletedAt: number }, ({ name, deletedAt }) =>
-      deleted(name, eq(repository.deletedAt, deletedAt)),
-    ),
-    change: (id: number, settings: RepositorySettings) => change.run({ ...settings, id, version: version() }),
-    setDeleted: (id: number, deletedAt: number | null) =>
-      setDeleted.run({ id, deletedAt, version: version() }),
   }
 }
 
@@ -411,5 +274,139 @@ function isSame(a: RepositorySettings, b: RepositorySettings): boolean {
     a.untaggedDays === b.untaggedDays &&
     a.immutableTags === b.immutableTags &&
     a.immutablePatterns.join() === b.immutablePatterns.join()
+  )
+}
+
+export interface ConversionPut extends ConversionSource {
+  at: number
+  repository: RepositoryName
+  /** The conversion's own digest. */
+  digest: Digest
+  /** A layer of the conversion that the image does not have. */
+  layer: LinkedBlob | undefined
+}
+
+/** Writes of conversions. */
+function conversionWrites(db: Db, { repositories, findManifest, linkBlob, references }: Rows) {
+  const put = putInto(db, convertedManifest)
+  return {
+    /**
+     * Records a conversion, so that it can be pulled by its digest; of several sources, the last one is kept. Its
+     * layer counts as a layer of the source manifest, and stays as long as that. Does nothing when the manifest no
+     * longer exists.
+     */
+    putConversion(call: ConversionPut): void {
+      const repositoryId = repositories.find(call.repository)
+      if (repositoryId === undefined) return
+      const source = findManifest(repositoryId, digestToBytes(call.manifest))
+      if (source === undefined || source.deletedAt !== null) return
+      const { layer } = call
+      if (layer !== undefined) {
+        linkBlob(repositoryId, layer, call.at)
+        references.insert(repositoryId, source.id, [{ digest: layer.digest, role: 'layer' }])
+        references.markUsed(repositoryId, source.id)
+      }
+      const digest = digestToBytes(call.digest)
+      put.run({ repositoryId, digest, manifestId: source.id, tag: call.tag })
+    },
+  }
+}
+
+/** The labels of a manifest that was stored earlier. */
+export interface ReadLabels extends Pick<UnlabelledManifest, 'repositoryId' | 'digest'> {
+  labels: readonly string[]
+}
+
+/** Writes of the labels of manifests that were stored without them. */
+function labelWrites({ findManifest, labels, setTotal }: Rows) {
+  return {
+    /**
+     * Adds labels to manifests that still exist.
+     *
+     * @param unread the highest id of a manifest from before there were labels that has not been read; undefined to
+     *   leave it
+     */
+    addLabels({ read, unread }: { read: readonly ReadLabels[]; unread?: number | undefined }): void {
+      for (const { repositoryId, digest, labels: found } of read) {
+        const row = findManifest(repositoryId, digestToBytes(digest))
+        if (row) labels.put(repositoryId, row.id, found)
+      }
+      if (unread !== undefined) setTotal('labels.unread', unread)
+    },
+  }
+}
+
+export interface BlobChange extends Omit<Write, 'condition'> {
+  repository: RepositoryName
+  digest: Digest
+}
+
+/** Writes of blobs. */
+function blobWrites(db: Db, { recordEvent, repositories, linkBlob }: Rows) {
+  const linked = selectLink(db)
+  const user = selectUser(db)
+  const record = (type: 'blob.push' | 'blob.mount' | 'blob.delete', call: BlobChange) =>
+    recordEvent({ type, repository: call.repository, digest: call.digest }, call.caller, call.at)
+  const unlink = updateBy(db, repositoryBlob, ['deletedAt'], 'repositoryId', 'blobId')
+  return {
+    /** Links a pushed blob into a repository. */
+    linkBlob(call: BlobChange & LinkedBlob): void {
+      linkBlob(repositories.ensureLocal(call.repository, call.at), call, call.at)
+      record('blob.push', call)
+    },
+
+    /**
+     * Links the blob that `from` holds into the repository. Returns its size in bytes, or undefined if nothing
+     * changed.
+     */
+    mountBlob(call: BlobChange & { from: RepositoryName }): number | undefined {
+      const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
+      if (size === undefined) return undefined
+      linkBlob(repositories.ensureLocal(call.repository, call.at), { digest: call.digest, size }, call.at)
+      record('blob.mount', call)
+      return size
+    },
+
+    /**
+     * Deletes a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there
+     * references it.
+     */
+    unlinkBlob(call: BlobChange): { stale: 'content' } {
+      if (repositories.find(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
+      const digest = digestToBytes(call.digest)
+      const found = linked.get({ name: call.repository, digest })
+      if (found === undefined)
+        throw registryError('BLOB_UNKNOWN', undefined, { detail: { digest: call.digest } })
+      const using = user.get({ repositoryId: found.repositoryId, digest })
+      if (using !== undefined) {
+        throw registryError(
+          'DENIED',
+          `the blob is in use by manifest ${using.digest.length === 32 ? 'sha256' : 'sha512'}:` +
+            `${using.digest.toString('hex')} of ${call.repository}; delete that manifest first`,
+          { status: 405 },
+        )
+      }
+      unlink.run({ ...found, deletedAt: call.at })
+      record('blob.delete', call)
+      return { stale: 'content' }
+    },
+  }
+}
+
+/** Finds a manifest of the repository that is not deleted and references the blob. */
+function selectUser(db: Db) {
+  return statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
+    db
+      .select({ digest: manifest.digest })
+      .from(manifestReference)
+      .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
+      .where(
+        and(
+          eq(manifestReference.digest, digest),
+          eq(manifest.repositoryId, repositoryId),
+          isNull(manifest.deletedAt),
+        ),
+      )
+      .limit(1),
   )
 }

@@ -18,10 +18,9 @@ import {
 } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { ContentReader, Schema1Pushes } from './content-reader.ts'
-import { type GarbageWindow, type PushActivity, untaggedMs } from './grace.ts'
 import type { LargePushes } from './large-pushes.ts'
-import type { ManifestRow } from './manifest-reads.ts'
-import type { StoredManifest } from './registry.ts'
+import type { PushActivity, StoredManifest } from './registry.ts'
+import { type GarbageWindow, type ManifestRow, untaggedMs } from './store.ts'
 
 /** The dependencies and settings of a local registry. */
 export interface LocalOptions {

@@ -1,31 +1,18 @@
 import { and, asc, eq, gt, isNull, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
+import type { ReadTotal } from '../database/operation.ts'
 import {
   convertedManifest,
   manifest,
   manifestBytes,
   manifestDigest,
-  manifestLabel,
   repository,
   tag,
 } from '../database/schema.ts'
-import { bytes, number, putInto, selectBy, statement, text } from '../database/statement.ts'
+import { bytes, number, selectBy, statement, text } from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { LinkBlob, LinkedBlob } from './blob-rows.ts'
-import type { FindManifest, ReferenceRows } from './manifest-rows.ts'
-import type { ReadTotal, RepositoryReads, WriteTotal } from './repository-rows.ts'
 import { isTagAt, storedAsOf } from './tag-reads.ts'
-
-declare module '../database/metadata.ts' {
-  interface Reads {
-    manifests: ReturnType<typeof manifestReads>
-    conversions: ReturnType<typeof conversionReads>
-    labels: ReturnType<typeof labelReads>
-    referrers: ReturnType<typeof referrerReads>
-  }
-  interface Operations extends ReturnType<typeof labelWrites>, ReturnType<typeof conversionWrites> {}
-}
 
 /** A manifest found by a reference. `digest` is the one to return to the client. */
 export interface ManifestRow {
@@ -189,15 +176,6 @@ export interface ConversionSource {
   tag: Tag
 }
 
-export interface ConversionPut extends ConversionSource {
-  at: number
-  repository: RepositoryName
-  /** The conversion's own digest. */
-  digest: Digest
-  /** A layer of the conversion that the image does not have. */
-  layer: LinkedBlob | undefined
-}
-
 /** Reads of conversions. */
 export function conversionReads(db: Db) {
   const byDigest = statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
@@ -224,59 +202,6 @@ export function conversionReads(db: Db) {
   }
 }
 
-/** Writes of conversions, each for one call of the writer. */
-export function conversionWrites(
-  db: Db,
-  {
-    find,
-    findManifest,
-    link,
-    references,
-  }: { find: RepositoryReads['find']; findManifest: FindManifest; link: LinkBlob; references: ReferenceRows },
-) {
-  const put = putInto(db, convertedManifest)
-  return {
-    /**
-     * Records a conversion, so that it can be pulled by its digest; of several sources, the last one is kept. Its
-     * layer counts as a layer of the source manifest, and stays as long as that. Does nothing when the manifest no
-     * longer exists.
-     */
-    putConversion(call: ConversionPut): void {
-      const repositoryId = find(call.repository)
-      if (repositoryId === undefined) return
-      const source = findManifest(repositoryId, digestToBytes(call.manifest))
-      if (source === undefined || source.deletedAt !== null) return
-      const { layer } = call
-      if (layer !== undefined) {
-        link(repositoryId, layer, call.at)
-        references.insert(repositoryId, source.id, [{ digest: layer.digest, role: 'layer' }])
-        references.markUsed(repositoryId, source.id)
-      }
-      const digest = digestToBytes(call.digest)
-      put.run({ repositoryId, digest, manifestId: source.id, tag: call.tag })
-    },
-  }
-}
-
-export type LabelRows = ReturnType<typeof labelRows>
-
-/** The labels of manifests that a search finds. They are deleted with the row of the manifest. */
-export function labelRows(db: Db) {
-  const insert = statement(
-    db,
-    { repositoryId: number, id: number, labels: text },
-    ({ repositoryId, id, labels }) =>
-      sql`insert or ignore into ${manifestLabel} (repository_id, label, manifest_id)
-        select ${repositoryId}, value, ${id} from json_each(${labels})`,
-  )
-  return {
-    /** Adds labels to a manifest. Without any, which is common, it runs no statement. */
-    put(repositoryId: number, id: number, labels: readonly string[] = []): void {
-      if (labels.length > 0) insert.run({ repositoryId, id, labels: JSON.stringify(labels) })
-    },
-  }
-}
-
 /** A stored manifest whose labels are to be read. */
 export interface UnlabelledManifest {
   id: number
@@ -284,36 +209,6 @@ export interface UnlabelledManifest {
   repository: RepositoryName
   digest: Digest
   mediaType: string
-}
-
-/** The labels of a manifest that was stored earlier. */
-export interface ReadLabels extends Pick<UnlabelledManifest, 'repositoryId' | 'digest'> {
-  labels: readonly string[]
-}
-
-interface Parts {
-  findManifest: FindManifest
-  labels: LabelRows
-  write: WriteTotal
-}
-
-/** Writes of the labels of manifests that were stored without them. */
-export function labelWrites({ findManifest, labels, write }: Parts) {
-  return {
-    /**
-     * Adds labels to manifests that still exist.
-     *
-     * @param unread the highest id of a manifest from before there were labels that has not been read; undefined to
-     *   leave it
-     */
-    addLabels({ read, unread }: { read: readonly ReadLabels[]; unread?: number | undefined }): void {
-      for (const { repositoryId, digest, labels: found } of read) {
-        const row = findManifest(repositoryId, digestToBytes(digest))
-        if (row) labels.put(repositoryId, row.id, found)
-      }
-      if (unread !== undefined) write('labels.unread', unread)
-    },
-  }
 }
 
 /** Reads of the manifests whose labels are to be read. */

@@ -298,3 +298,43 @@ export async function readBlob(blob: OpenBlob, bytesMax: number): Promise<Uint8A
   })
   return bytes
 }
+
+/** How many repositories are tracked. For the others, the newest dropped time counts. */
+const REPOSITORIES_MAX = 10_000
+
+/**
+ * Remembers when a push last touched each repository. A client that pushes asks for blobs and manifests with HEAD
+ * first, which leaves no trace in the database if they are in use. Before the process started, anything may have been
+ * pushed, so that is the earliest answer.
+ */
+export class PushActivity {
+  private readonly times = new Map<RepositoryName, number>()
+  private readonly now: () => number
+  private floor: number
+  private newest: number
+
+  constructor(now: () => number) {
+    this.now = now
+    this.floor = now()
+    this.newest = this.floor
+  }
+
+  /** Records that a client that may push to the repository has pushed, or asked what exists. */
+  note(repository: RepositoryName): void {
+    this.newest = this.now()
+    this.times.delete(repository)
+    this.times.set(repository, this.newest)
+    if (this.times.size <= REPOSITORIES_MAX) return
+    for (const [oldest, at] of this.times) {
+      this.times.delete(oldest)
+      this.floor = Math.max(this.floor, at)
+      return
+    }
+  }
+
+  /** Returns the time of the last push, in one repository or in any, in milliseconds since 1970. */
+  last(repository: RepositoryName | undefined): number {
+    if (repository === undefined) return this.newest
+    return Math.max(this.floor, this.times.get(repository) ?? 0)
+  }
+}

@@ -1,17 +1,12 @@
-import { and, asc, type Column, desc, eq, gt, isNull, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { and, asc, desc, eq, gt, isNull, or, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
+import { isLike, likePattern } from '../database/lists.ts'
 import { manifest, repository, tag } from '../database/schema.ts'
 import { number, statement, text } from '../database/statement.ts'
 import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { turn } from '../runtime/turn.ts'
-import type { RepositoryReads } from './repository-rows.ts'
-
-declare module '../database/metadata.ts' {
-  interface Reads {
-    tags: ReturnType<typeof tagReads>
-  }
-}
+import type { RepositoryReads } from './repositories.ts'
 
 /** Reads of tags. `now` is milliseconds since 1970; expired tags are left out. */
 export function tagReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
@@ -236,24 +231,4 @@ function slices(db: Db, sort: TagQuery['sort'], order: TagQuery['order']) {
           .limit(limit),
     ),
   }
-}
-
-/** The shortest text that a trigram index finds, in code points. */
-const TRIGRAM = 3
-
-/** Matches a column against a pattern, ignoring the case of ASCII letters. */
-export function isLike(column: Column, pattern: SQL | Placeholder): SQL {
-  return sql`${column} like ${pattern} escape '\\'`
-}
-
-/** Returns the pattern of `isLike` for texts that contain this one. */
-export function likePattern(text: string): string {
-  return `%${text.replace(/[\\%_]/g, '\\$&')}%`
-}
-
-/** Returns the text as a literal FTS5 query without special syntax; undefined if it is too short for trigrams. */
-export function trigramQuery(text: string): string | undefined {
-  // FTS5 reads a query up to its first NUL, which no name has.
-  const plain = text.replaceAll('\0', ' ')
-  return [...plain].length < TRIGRAM ? undefined : `"${plain.replaceAll('"', '""')}"`
 }

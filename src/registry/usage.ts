@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Metadata } from '../database/metadata.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { UsageEntry } from './pull-counts.ts'
 import type { Pull, UsageCounter } from './registry.ts'
-import type { UsageEntry } from './use-rows.ts'
 
 /** How many combinations of tag and account are counted between two writes. More cause an early write. */
 const ENTRIES_MAX = 10_000

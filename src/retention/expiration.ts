@@ -1,14 +1,12 @@
 import { and, asc, eq, isNotNull, isNull, lte, sql } from 'drizzle-orm'
 import type { Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
-import { type Parts, partTime, type Stale, type VersionOfCall } from '../database/operation.ts'
-import type { RecordEvent } from '../database/outbox.ts'
+import { type Parts, partTime, type Stale } from '../database/operation.ts'
 import { manifest, repository } from '../database/schema.ts'
 import { number, statement, updateBy } from '../database/statement.ts'
 import { digestFromBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { ReadTotal } from '../registry/repository-rows.ts'
-import type { Immutability, TagRows } from '../registry/tag-rows.ts'
+import type { Rows } from '../registry/store.ts'
 import {
   type CompiledPolicy,
   compilePolicies,
@@ -42,15 +40,6 @@ export interface Expired {
   repositories: number
 }
 
-interface Means {
-  due: DueRows
-  total: ReadTotal
-  recordEvent: RecordEvent
-  immutable: Immutability
-  tags: TagRows
-  version: VersionOfCall
-}
-
 /** A repository that is examined. */
 interface Governed {
   id: number
@@ -59,9 +48,8 @@ interface Governed {
 }
 
 /** Expires tags, and manifests without one, as the policies say. */
-export function retentionWrites(db: Db, means: Means) {
-  const { due } = means
-  const work = repositoryWork(db, means)
+export function retentionWrites(db: Db, rows: Rows, due: DueRows) {
+  const work = repositoryWork(db, rows)
   return {
     /** Examines some of the repositories that are due. Returns whether there are more. */
     *retain(call: RetentionCall): Parts<Expired & { more: boolean; stale: Stale | undefined }> {
@@ -104,10 +92,10 @@ class Part {
 }
 
 /** The work on one repository. */
-function repositoryWork(db: Db, means: Means) {
+function repositoryWork(db: Db, rows: Rows) {
   const byId = repositoryById(db)
-  const expireTags = tagExpiry(db, means, (id) => byId.get({ id }) !== undefined)
-  const expireUntagged = untaggedExpiry(db, means)
+  const expireTags = tagExpiry(db, rows, (id) => byId.get({ id }) !== undefined)
+  const expireUntagged = untaggedExpiry(db, rows)
   return {
     /** Finds a repository and its policies; undefined if it has none, is deleted, or is cached. */
     find(id: number, all: CompiledPolicy[]): Governed | undefined {
@@ -131,7 +119,7 @@ type Expiry = (governed: Governed, call: RetentionCall, part: Part) => Parts<num
 
 function tagExpiry(
   db: Db,
-  { recordEvent, immutable, tags, total }: Means,
+  { recordEvent, immutable, tags, total }: Rows,
   isHere: (repositoryId: number) => boolean,
 ): Expiry {
   const retained = retainedTags(db)
@@ -174,7 +162,7 @@ function tagExpiry(
 }
 
 /** Marks manifests that never had a tag as garbage. Returns when the next one may become garbage. */
-function untaggedExpiry(db: Db, { recordEvent, version }: Means): Expiry {
+function untaggedExpiry(db: Db, { recordEvent, version }: Rows): Expiry {
   const { release, untagged, first } = untaggedStatements(db)
   return function* ({ id, name, policies }, { caller, at, until }, part) {
     const days = policies.map(({ policy }) => policy.untaggedDays ?? 0)

@@ -3,16 +3,20 @@ import { LRUCache } from 'lru-cache'
 import type { Write } from '../access/access.ts'
 import type { RecordAct } from '../accounts/audit-rows.ts'
 import type { Db } from '../database/database.ts'
-import { checkVersion, type Parts, partTime, type VersionOfCall } from '../database/operation.ts'
+import {
+  checkVersion,
+  type Parts,
+  partTime,
+  type ReadTotal,
+  type VersionOfCall,
+} from '../database/operation.ts'
 import type { EventType } from '../database/outbox.ts'
 import { event, manifest, repository, retentionDue, retentionPolicy, tag } from '../database/schema.ts'
 import { deleteBy, number, pageBy, putInto, selectBy, statement, text } from '../database/statement.ts'
 import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { NamedRow, ReadTotal, RepositoryReads, WriteTotal } from '../registry/repository-rows.ts'
-import { isTagAt } from '../registry/tag-reads.ts'
-import { immutability } from '../registry/tag-rows.ts'
+import { immutability, isTagAt, type NamedRow, type Rows } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 import {
   compilePolicies,
@@ -230,13 +234,6 @@ const LETS_EXPIRE: ReadonlySet<EventType> = new Set<EventType>([
 /** Whether only these have changed. */
 const NOTHING_STALE = { stale: undefined } as const
 
-interface PlanParts {
-  find: RepositoryReads['find']
-  due: DueRows
-  total: ReadTotal
-  write: WriteTotal
-}
-
 export interface RetentionPlan {
   policies: RetentionPolicy[]
   /** A fingerprint of the policies; 0 without any. */
@@ -270,7 +267,7 @@ export function dueRows(db: Db) {
  * Plans which repositories retention must examine. The outbox lists the changed ones, so planning costs pushes
  * nothing.
  */
-export function planWrites(db: Db, { find, due, total: read, write }: PlanParts) {
+export function planWrites(db: Db, { repositories, total: read, setTotal }: Rows, due: DueRows) {
   const { ends, changes, local } = planStatements(db)
   /** Marks every repository. If the process ends before the last part, the next plan starts over. */
   function* planAll(isGoverned: (name: RepositoryName) => boolean): Parts<void> {
@@ -290,11 +287,11 @@ export function planWrites(db: Db, { find, due, total: read, write }: PlanParts)
       const rows = changes.all({ after: read('retention.event'), limit: ROWS_READ })
       const changed = rows.filter(({ type }) => LETS_EXPIRE.has(type as EventType))
       for (const name of new Set(changed.map((row) => row.repository as RepositoryName))) {
-        const id = isGoverned(name) ? find(name) : undefined
+        const id = isGoverned(name) ? repositories.find(name) : undefined
         if (id !== undefined) due.set(id, 0)
       }
       const last = rows.at(-1)
-      if (last !== undefined) write('retention.event', last.id)
+      if (last !== undefined) setTotal('retention.event', last.id)
       if (rows.length < ROWS_READ) return
       if (isOver()) {
         yield NOTHING_STALE
@@ -312,8 +309,8 @@ export function planWrites(db: Db, { find, due, total: read, write }: PlanParts)
       const { oldest, newest } = ends.get({}) ?? {}
       if (isSame && (oldest ?? 0) <= read('retention.event') + 1) return yield* planChanged(isGoverned)
       yield* planAll(isGoverned)
-      write('retention.event', newest ?? 0)
-      write('retention.policies', fingerprint)
+      setTotal('retention.event', newest ?? 0)
+      setTotal('retention.policies', fingerprint)
     },
   }
 }

@@ -8,7 +8,7 @@ import { Rules } from '../../src/accounts/rules.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
-import type { TagQuery, TagRow } from '../../src/registry/tag-reads.ts'
+import type { TagQuery, TagRow } from '../../src/registry/store.ts'
 import { EMPTY, imageManifest, type Named, randomBlob } from '../support/content.ts'
 import { AT, CALLER, link, open, put, remove } from '../support/writes.ts'
 

@@ -2,7 +2,7 @@ import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
-import type { PullKey, UsageEntry } from '../../src/registry/use-rows.ts'
+import type { PullKey, UsageEntry } from '../../src/registry/pull-counts.ts'
 import { EMPTY } from '../support/content.ts'
 import { AT, link, withMetadata } from '../support/writes.ts'
 

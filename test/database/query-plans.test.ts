@@ -8,7 +8,7 @@ import { garbageReads } from '../../src/garbage/waiting.ts'
 import { digestRange } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { operations, reads } from '../../src/operations.ts'
-import type { TagQuery } from '../../src/registry/tag-reads.ts'
+import type { TagQuery } from '../../src/registry/store.ts'
 import { open } from '../support/writes.ts'
 
 const NAME = parseRepositoryName('app')

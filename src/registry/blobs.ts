@@ -1,38 +1,11 @@
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
-import type { Caller } from '../access/access.ts'
 import type { RepositorySet } from '../access/patterns.ts'
 import type { Db } from '../database/database.ts'
-import type { RecordEvent } from '../database/outbox.ts'
-import {
-  blob,
-  blobBytes,
-  manifest,
-  manifestReference,
-  repository,
-  repositoryBlob,
-} from '../database/schema.ts'
-import {
-  boolean,
-  bytes,
-  insertNew,
-  number,
-  selectBy,
-  statement,
-  text,
-  updateBy,
-} from '../database/statement.ts'
+import { blob, blobBytes, manifest, repository, repositoryBlob } from '../database/schema.ts'
+import { boolean, bytes, insertNew, number, selectBy, statement, text } from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { EnsureRepository, RepositoryReads } from './repository-rows.ts'
-
-declare module '../database/metadata.ts' {
-  interface Reads {
-    blobBytes: ReturnType<typeof blobBytesReads>
-    blobs: ReturnType<typeof blobReads> & ReturnType<typeof blobSources>
-  }
-  interface Operations extends ReturnType<typeof blobWrites>, ReturnType<typeof renewalWrites> {}
-}
+import type { RepositoryReads } from './repositories.ts'
 
 /** Reads of blobs, mostly through a repository. */
 export function blobReads(db: Db) {
@@ -85,83 +58,7 @@ export interface StoredBlob {
   bytesHere: number | null
 }
 
-export interface BlobChange {
-  caller: Caller
-  at: number
-  repository: RepositoryName
-  digest: Digest
-}
-
-interface Parts {
-  recordEvent: RecordEvent
-  find: RepositoryReads['find']
-  ensure: EnsureRepository
-  link: LinkBlob
-}
-
-/** Writes of blobs, each for one call of the writer. */
-export function blobWrites(db: Db, { recordEvent, find, ensure, link }: Parts) {
-  const linked = selectLink(db)
-  const user = selectUser(db)
-  const unlink = updateBy(db, repositoryBlob, ['deletedAt'], 'repositoryId', 'blobId')
-  return {
-    /** Links a pushed blob into a repository. */
-    linkBlob(call: BlobChange & LinkedBlob): void {
-      link(ensure.local(call.repository, call.at), call, call.at)
-      recordEvent(
-        { type: 'blob.push', repository: call.repository, digest: call.digest },
-        call.caller,
-        call.at,
-      )
-    },
-
-    /**
-     * Links the blob that `from` holds into the repository. Returns its size in bytes, or undefined if nothing
-     * changed.
-     */
-    mountBlob(call: BlobChange & { from: RepositoryName }): number | undefined {
-      const size = linked.get({ name: call.from, digest: digestToBytes(call.digest) })?.size
-      if (size === undefined) return undefined
-      link(ensure.local(call.repository, call.at), { digest: call.digest, size }, call.at)
-      recordEvent(
-        { type: 'blob.mount', repository: call.repository, digest: call.digest },
-        call.caller,
-        call.at,
-      )
-      return size
-    },
-
-    /**
-     * Deletes a blob from the repository. Throws NAME_UNKNOWN, BLOB_UNKNOWN, or DENIED while a manifest there
-     * references it.
-     */
-    unlinkBlob(call: BlobChange): { stale: 'content' } {
-      if (find(call.repository) === undefined) throw registryError('NAME_UNKNOWN')
-      const digest = digestToBytes(call.digest)
-      const found = linked.get({ name: call.repository, digest })
-      if (found === undefined)
-        throw registryError('BLOB_UNKNOWN', undefined, { detail: { digest: call.digest } })
-      const using = user.get({ repositoryId: found.repositoryId, digest })
-      if (using !== undefined) {
-        throw registryError(
-          'DENIED',
-          `the blob is in use by manifest ${using.digest.length === 32 ? 'sha256' : 'sha512'}:` +
-            `${using.digest.toString('hex')} of ${call.repository}; delete that manifest first`,
-          { status: 405 },
-        )
-      }
-      unlink.run({ ...found, deletedAt: call.at })
-      recordEvent(
-        { type: 'blob.delete', repository: call.repository, digest: call.digest },
-        call.caller,
-        call.at,
-      )
-      return { stale: 'content' }
-    },
-  }
-}
-
-function selectLink(db: Db) {
+export function selectLink(db: Db) {
   return statement(db, { name: text, digest: bytes }, ({ name, digest }) =>
     db
       .select({
@@ -181,24 +78,6 @@ function selectLink(db: Db) {
           isNull(repositoryBlob.deletedAt),
         ),
       ),
-  )
-}
-
-/** Finds a manifest of the repository that is not deleted and references the blob. */
-function selectUser(db: Db) {
-  return statement(db, { repositoryId: number, digest: bytes }, ({ repositoryId, digest }) =>
-    db
-      .select({ digest: manifest.digest })
-      .from(manifestReference)
-      .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
-      .where(
-        and(
-          eq(manifestReference.digest, digest),
-          eq(manifest.repositoryId, repositoryId),
-          isNull(manifest.deletedAt),
-        ),
-      )
-      .limit(1),
   )
 }
 
@@ -243,10 +122,11 @@ export interface LinkedBlob {
   bytes?: Uint8Array | undefined
 }
 
-/** Creates or renews the link. It counts as unreferenced from now on, unless a manifest references the blob. */
-export type LinkBlob = (repositoryId: number, blob: LinkedBlob, at: number, isCached?: boolean) => void
-
-export function blobLinks(db: Db): LinkBlob {
+/**
+ * Returns a function that creates or renews a link. It counts as unreferenced from now on, unless a manifest references
+ * the blob.
+ */
+export function blobLinks(db: Db) {
   const ensureBlob = statement(db, { digest: bytes, size: number, at: number }, ({ digest, size, at }) =>
     db
       .insert(blob)
@@ -279,7 +159,12 @@ export function blobLinks(db: Db): LinkBlob {
         }),
   )
   const keep = keepBytes(db)
-  return (repositoryId, { size, bytes, ...named }, at, isCached = false) => {
+  return (
+    repositoryId: number,
+    { size, bytes, ...named }: LinkedBlob,
+    at: number,
+    isCached = false,
+  ): void => {
     const digest = digestToBytes(named.digest)
     const { id } = ensureBlob.get({ digest, size, at })
     if (bytes) keep(id, bytes)

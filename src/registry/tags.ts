@@ -24,8 +24,8 @@ import {
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { Reachability } from './marks.ts'
-import { inTimeOrder, type TagLines, type TimePlace } from './tag-lines.ts'
+import type { Reachability } from './manifests.ts'
+import { inTimeOrder, type TagLines, type TimePlace } from './tag-history.ts'
 
 /** How many expired tags are read at once. */
 const EXPIRED_READ = 200
@@ -188,10 +188,13 @@ export interface TagExpectation {
   at: number
 }
 
+export interface TagWrite extends Write {
+  repository: RepositoryName
+  tag: Tag
+}
+
 /** How many tags are read at once. */
 const TAGS_READ = 200
-
-export type TagMoves = ReturnType<typeof tagMoves>
 
 /** Moves and deletes tags, within the repository's rules of immutability. */
 export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable }: Immutability) {

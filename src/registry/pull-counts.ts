@@ -6,15 +6,8 @@ import { insertInto, number, optional, statement, text } from '../database/state
 import { type Digest, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { dayOf } from '../runtime/clock.ts'
-import type { FindManifest } from './manifest-rows.ts'
-import type { RepositoryReads } from './repository-rows.ts'
-
-declare module '../database/metadata.ts' {
-  interface Reads {
-    pulls: ReturnType<typeof pullReads>
-  }
-  interface Operations extends ReturnType<typeof usageWrites>, ReturnType<typeof pullWrites> {}
-}
+import type { FindManifest } from './manifests.ts'
+import type { RepositoryReads } from './repositories.ts'
 
 /** How many tags a pull by digest counts as a use of, and how many manifests that list the digest are examined. */
 const TAGS_USED_MAX = 100

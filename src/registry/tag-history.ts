@@ -4,14 +4,7 @@ import type { Db } from '../database/database.ts'
 import type { EventType } from '../database/outbox.ts'
 import { event, tagHistory } from '../database/schema.ts'
 import { bytes, insertInto, number, pageBy, statement, text } from '../database/statement.ts'
-import { registryError } from '../oci/error.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
-
-declare module '../database/metadata.ts' {
-  interface Reads {
-    newestTime: ReturnType<typeof newestTime>
-  }
-}
+import type { Tag } from '../oci/reference.ts'
 
 /** A move to record; null is no tag. */
 export interface MoveLine extends Write {
@@ -27,17 +20,6 @@ export interface PastTag {
   digest: Buffer
   /** When it would have expired, in milliseconds since 1970; null for never. */
   expiresAt: number | null
-}
-
-/**
- * Returns when a restored tag expires. An expiry in the future stays. Otherwise the tag gets the time that it had
- * left when it last existed, or no expiry if it had expired by itself.
- *
- * @param then when the tag last existed
- */
-export function restoredEnd({ expiresAt }: PastTag, then: number, now: number): number | null {
-  if (expiresAt === null || expiresAt > now) return expiresAt
-  return expiresAt > then ? now + expiresAt - then : null
 }
 
 /** How many entries are read at once. */
@@ -244,39 +226,4 @@ export function newestTime(db: Db): () => number {
   const moves = pageBy(db, tagHistory, ['id', 'desc'])
   const newest = { last: Number.MAX_SAFE_INTEGER, limit: RECORDS_MAX }
   return () => Math.max(0, ...[...events.all(newest), ...moves.all(newest)].map(({ at }) => at))
-}
-
-/** A restore or a rewind, within the undo window. */
-export interface Restore extends Write {
-  repository: RepositoryName
-  /** The start of the undo window, in milliseconds since 1970. Content deleted before it may be collected already. */
-  windowStart: number
-}
-
-/** Throws REQUEST_INVALID for a time outside the undo window. */
-export function checkTime(time: number, { at, windowStart }: Restore): void {
-  if (time > at) throw registryError('REQUEST_INVALID', `${format(time)} is in the future`)
-  if (time >= windowStart) return
-  throw registryError(
-    'REQUEST_INVALID',
-    `${format(time)} is too long ago: the earliest time is ${format(windowStart)}`,
-  )
-}
-
-/** Says in an error that content was deleted before the undo window. */
-export function tooLongAgo(deletedAt: number, { windowStart }: Restore): string {
-  return `was deleted at ${format(deletedAt)}; only what was deleted since ${format(windowStart)} can be restored`
-}
-
-/** Says in an error that nothing was deleted, or nothing at the given time. */
-export function deletedThen({
-  deletedAt,
-  windowStart,
-}: Restore & { deletedAt?: number | undefined }): string {
-  if (deletedAt !== undefined) return `was deleted at ${format(deletedAt)}`
-  return `was deleted since ${format(windowStart)}, the earliest time to restore from`
-}
-
-function format(time: number): string {
-  return new Date(time).toISOString()
 }
