@@ -1,53 +1,30 @@
-import {
-  addressReads,
-  addressWrites,
-  auditActWrites,
-  auditReads,
-  auditWrites,
-  noticeReads,
-  noticeWrites,
-} from './accounts/audit-rows.ts'
-import { grantReads, grantsOutlive, grantWrites } from './accounts/grant-rows.ts'
-import {
-  accountReads,
-  accountWrites,
-  credentialReads,
-  credentialWrites,
-  groupWrites,
-  installationWrites,
-} from './accounts/store.ts'
+import { addressWrites, auditActWrites, auditWrites, noticeWrites } from './accounts/audit-rows.ts'
+import { grantsOutlive, grantWrites } from './accounts/grant-rows.ts'
+import { accountWrites, credentialWrites, groupWrites, installationWrites } from './accounts/store.ts'
 import { cacheWrites } from './cache/cached-content.ts'
 import { cacheDeletionWrites, evictions, evictionWrites } from './cache/eviction.ts'
-import { pinReads, pinRows, pinWrites } from './cache/pins.ts'
-import { cacheLists, cacheReads, upstreamReads, upstreamWrites } from './cache/store.ts'
-import { digestSearch, labelSearch, manifestPrefixSearch, tagPrefixSearch } from './content/search-reads.ts'
-import { blobUseReads, catalogReads, storageReads } from './content/store.ts'
+import { pinRows, pinWrites } from './cache/pins.ts'
+import { upstreamWrites } from './cache/store.ts'
 import type { Db } from './database/database.ts'
-import type { OperationName, Operations, Reads } from './database/metadata.ts'
+import type { OperationName, Operations } from './database/metadata.ts'
 import { totals, type VersionOfCall } from './database/operation.ts'
-import { outboxReads } from './database/outbox.ts'
-import { v1ImageReads } from './docker-v1/store.ts'
 import { blobCollectionWrites, collectionWrites, dropLink, pageWrites } from './garbage/collection.ts'
-import { explanations } from './garbage/explanation.ts'
 import { manifestPurge, purgeWrites } from './garbage/purge.ts'
-import { garbageReads } from './garbage/waiting.ts'
-import { historyReads, restoreWrites } from './history/store.ts'
-import { damageReads, damageWrites } from './integrity/store.ts'
+import { restoreWrites } from './history/store.ts'
+import { damageWrites } from './integrity/store.ts'
 import {
   countingWrites,
   countStatements,
-  deletedReader,
   quotaEvents,
   quotaLimits,
-  quotaReads,
   quotaWrites,
   repositoryCounter,
   usageReader,
 } from './quota/store.ts'
 import { registryWrites } from './registry/content-writes.ts'
-import { registryReads, rows } from './registry/store.ts'
+import { rows } from './registry/store.ts'
 import { retentionWrites } from './retention/expiration.ts'
-import { dueRows, planWrites, policyWrites, retentionReads } from './retention/store.ts'
+import { dueRows, planWrites, policyWrites } from './retention/store.ts'
 
 /** Writes that are committed without a sync, because no client relies on them. A process crash does not lose them. */
 export const VOLATILE: ReadonlySet<OperationName> = new Set<OperationName>([
@@ -126,38 +103,5 @@ function contentOperations(db: Db, version: VersionOfCall) {
     restoreTag: limited(restores.restoreTag),
     restoreRepository: limited(restores.restoreRepository),
     rewindRepository: limitedParts(restores.rewindRepository),
-  }
-}
-
-/** Creates every read of a database. */
-export function reads(db: Db): Reads {
-  const registry = registryReads(db)
-  const total = totals(db)
-  return {
-    ...registry,
-    v1Images: v1ImageReads(db),
-    history: historyReads(db, registry.repositories),
-    catalog: catalogReads(db, registry.repositories),
-    cache: cacheReads(db, total),
-    cacheLists: cacheLists(db),
-    pins: pinReads(db),
-    upstreams: upstreamReads(db),
-    blobUses: blobUseReads(db),
-    findDigests: digestSearch(db),
-    findTags: tagPrefixSearch(db),
-    findManifests: manifestPrefixSearch(db),
-    findLabels: labelSearch(db),
-    outbox: outboxReads(db),
-    damage: damageReads(db, total),
-    storage: storageReads(db, total),
-    accounts: accountReads(db),
-    credentials: credentialReads(db),
-    grants: grantReads(db),
-    audit: { ...auditReads(db), notices: noticeReads(db) },
-    addresses: addressReads(db),
-    garbage: garbageReads(db),
-    explain: explanations(db),
-    retention: retentionReads(db, total),
-    quotas: { ...quotaReads(db), usage: usageReader(db, total), deleted: deletedReader(db) },
   }
 }
