@@ -1,19 +1,33 @@
 import { join } from 'node:path'
-import { bringTools, type ToolName } from './toolchain/toolchain.ts'
+import { build } from './build.ts'
+import { runInForeground } from './lib/foreground.ts'
+import { bringTools, type ToolName, tools } from './toolchain/toolchain.ts'
+
+/** How many suites run at the same time, and files of one. They mostly wait, for a disk, a client or a start. */
+const SUITES_AT_ONCE = 3
+const FILES_AT_ONCE = 2
+
+/** No suite measures time: this only ends a test that hangs, on a slow and busy machine, too. */
+const TIMEOUT_MILLISECONDS = 300_000
 
 /** A step of the CI run. */
-interface Step {
+interface Suite {
   name: string
-  /** Arguments of these tools; without them, `command` is run. */
-  args?: string[]
+  /** Files of `bun test`, by their path in test/ without `.suite.ts`. */
+  files?: string[]
+  /** What is run instead. Unless it `isTest`, which prints how many cases passed and failed, it counts as one case. */
   command?: string[]
+  isTest?: true
   /** What is installed or built before, where it is missing. */
-  needs?: ToolName[]
-  /** Finds in the output how many cases passed and how many failed; without it the step counts as one. */
-  counts?: RegExp
+  tools?: ToolName[]
+  /** Makes what several files would make at the same time. */
+  prepare?: () => Promise<void>
+  env?: Record<string, string>
+  /** Nothing else runs meanwhile, and one file after the other. */
+  alone?: true
 }
 
-/** What a step has shown. */
+/** What a suite has shown. */
 interface Result {
   name: string
   passed: number
@@ -21,99 +35,136 @@ interface Result {
   seconds: number
 }
 
+/** What `bun test` prints at its end. */
 const testCounts = /^ *(\d+) pass$[\s\S]*^ *(\d+) fail$/gm
-const caseCounts = /^(\d+) passed, (\d+) failed$/gm
 
-/** In order. Steps of an inner list run at the same time, as they measure no time. */
-const steps: (Step | Step[])[] = [
-  { name: 'check', args: ['check'] },
-  { name: 'test', command: ['npm', 'test'], counts: testCounts },
-  { name: 'conformance', args: ['conformance'], counts: testCounts },
-  { name: 'api', args: ['schemathesis'], counts: caseCounts },
-  { name: 'clients', args: ['clients'], counts: testCounts },
+/** In order. Of those that run at the same time, the long ones start first, and so do long files. */
+const suites: Suite[] = [
+  { name: 'check', command: [process.execPath, 'scripts/main.ts', 'check'], alone: true },
+  { name: 'test', command: ['npm', 'test'], isTest: true, alone: true },
+  {
+    name: 'clients',
+    files: [
+      ...['login', 'models', 'docker', 'tools', 'cache', 'containers', 'differential'],
+      ...['signatures', 'buildkit', 'artifacts', 'docker-v1'],
+    ].map((name) => `clients/${name}`),
+  },
+  {
+    name: 'installs',
+    files: ['root/installs-debian', 'root/installs-release', 'root/installs-containers'],
+    prepare: async () => void (await (await import('../test/root/installation.ts')).ownImage()),
+  },
+  { name: 'soak', files: ['root/pushes', 'root/fills', 'root/collector', 'root/full-disk'] },
+  { name: 'conformance', files: ['clients/conformance'] },
+  { name: 'upkeep', files: ['root/upkeep'], tools: ['strace', 'docker-registry'] },
+  { name: 'fuzz', files: ['root/fuzz'] },
+  { name: 'page', files: ['browser/pages', 'browser/acts'], tools: ['chromium'] },
   {
     name: 'readme',
-    command: [process.execPath, 'test', './test/clients/readme.suite.ts', '--timeout', '300000'],
-    needs: ['dockerd', 'skopeo', 'podman', 'crane', 'oras', 'helm3', 'nginx', 'caddy', 'fail2ban-regex'],
-    counts: testCounts,
+    files: ['clients/readme'],
+    tools: ['dockerd', 'skopeo', 'podman', 'crane', 'oras', 'helm3', 'nginx', 'caddy', 'fail2ban-regex'],
   },
-  rootSuite('durability', ['durability'], ['strace']),
-  rootSuite('attacks', ['attacks', 'memory'], ['wrk']),
-  [
-    rootSuite('fuzz', ['fuzz']),
-    rootSuite('soak', ['pushes', 'fills', 'collector', 'full-disk']),
-    rootSuite('upkeep', ['upkeep'], ['strace', 'docker-registry']),
-  ],
-  { name: 'page', args: ['page'], needs: ['chromium'] },
-  { name: 'installs', args: ['installs'], counts: caseCounts },
+  { name: 'api', files: ['clients/api'], tools: ['schemathesis'] },
+  { name: 'durability', files: ['root/durability'], tools: ['strace'], alone: true },
+  { name: 'attack', files: ['root/attacks', 'root/memory'], tools: ['wrk'], alone: true },
 ]
 
-/** Returns the step of suites in test/root/. */
-function rootSuite(name: string, files: string[], needs: ToolName[] = []): Step {
-  const paths = files.map((file) => `./test/root/${file}.suite.ts`)
-  return { name, command: [process.execPath, 'test', ...paths], needs, counts: testCounts }
-}
-
-/** `ci`: runs all steps, also after a failed one, and prints on the last line how many cases passed and failed. */
-export async function run(): Promise<void> {
+/**
+ * `ci [NAME...]`: runs the named suites, by default all, also after a failed one, and prints on the last line how many
+ * cases passed and failed.
+ */
+export async function ci(names: string[]): Promise<void> {
   process.chdir(join(import.meta.dir, '..'))
   const results: Result[] = []
-  for (const step of steps) {
-    if (!Array.isArray(step)) results.push(await runStep(step, (text) => process.stdout.write(text)))
-    else results.push(...(await Promise.all(step.map(runStepQuietly))))
+  const waiting = suites.filter(({ name }) => names.length === 0 || names.includes(name))
+  while (waiting.length > 0) {
+    const beside = waiting.findIndex(({ alone }) => alone)
+    const group = waiting.splice(0, beside < 0 ? waiting.length : Math.max(beside, 1))
+    results.push(...(await runGroup(group)))
   }
   const [passed, failed] = [sum(results, 'passed'), sum(results, 'failed')]
   console.log(`\n${results.map(format).join('\n')}\n${passed} passed, ${failed} failed`)
   if (failed > 0) process.exitCode = 1
 }
 
-/** Runs a step beside others: its output is printed at its end. */
-async function runStepQuietly(step: Step): Promise<Result> {
-  const output: string[] = []
-  const result = await runStep(step, (text) => output.push(text))
-  process.stdout.write(output.join(''))
-  return result
+/** `suite NAME [arguments]`: runs one suite as CI does, with more arguments of `bun test` or of its command. */
+export async function suite([name, ...args]: string[]): Promise<void> {
+  process.chdir(join(import.meta.dir, '..'))
+  const found = suites.find((one) => one.name === name)
+  if (!found) {
+    console.error(`unknown suite ${name}: use one of ${suites.map((one) => one.name).join(', ')}`)
+    process.exit(2)
+  }
+  process.exitCode = await runInForeground([...(await commandOf(found)), ...args], found.env)
 }
 
-/** Runs a step and passes on its output as it comes. */
-async function runStep(step: Step, print: (text: string) => void): Promise<Result> {
-  print(`\n== ${step.name}\n`)
+/** Runs suites at the same time. If there are several, the output of each is printed at its end. */
+async function runGroup(group: Suite[]): Promise<Result[]> {
+  const isAlone = group.length === 1
+  // Suites that run at the same time cannot install packages at the same time. One that lacks a tool says so itself.
+  if (!isAlone) await bringTools(Object.keys(tools) as ToolName[]).catch(() => undefined)
+  const results: Result[] = []
+  const runNext = async () => {
+    for (let next = group.shift(); next !== undefined; next = group.shift()) {
+      const output: string[] = []
+      const keep = (text: string) => void output.push(text)
+      results.push(await report(next, isAlone ? (text) => void process.stdout.write(text) : keep))
+      process.stdout.write(output.join(''))
+    }
+  }
+  await Promise.all(Array.from({ length: SUITES_AT_ONCE }, runNext))
+  return results
+}
+
+/** Runs a suite, and passes on its output as it comes. */
+async function report(one: Suite, print: (text: string) => void): Promise<Result> {
+  print(`\n== ${one.name}\n`)
   const start = performance.now()
-  const { exitCode, output } = await runCommand(step, print)
-  const result = { name: step.name, ...count(step, exitCode, output), seconds: secondsSince(start) }
+  let output = ''
+  const show = (text: string) => {
+    print(text)
+    output += text
+  }
+  const exitCode = await run(one, show).catch((error) => {
+    show(`${error}\n`)
+    return 1
+  })
+  const seconds = (performance.now() - start) / 1000
+  const result = { name: one.name, ...count(one, exitCode, output), seconds }
   print(`== ${format(result)}\n`)
   return result
 }
 
-/** Runs a step's command. Returns its exit code and output. */
-async function runCommand(
-  { args = [], command, needs = [] }: Step,
-  print: (text: string) => void,
-): Promise<{ exitCode: number; output: string }> {
-  await bringTools(needs)
-  const child = Bun.spawn(command ?? [process.execPath, 'scripts/main.ts', ...args], {
-    stdin: 'ignore',
-    stdout: 'pipe',
-    stderr: 'pipe',
-  })
-  let output = ''
-  const show = async (stream: ReadableStream<Uint8Array>) => {
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-      print(text)
-      output += text
-    }
+/** Runs the command of a suite, and returns its exit code. */
+async function run(one: Suite, show: (text: string) => void): Promise<number> {
+  const env = { ...process.env, ...one.env }
+  const child = Bun.spawn(await commandOf(one), { env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' })
+  const read = async (stream: ReadableStream<Uint8Array>) => {
+    for await (const text of stream.pipeThrough(new TextDecoderStream())) show(text)
   }
-  await Promise.all([show(child.stdout), show(child.stderr)])
-  return { exitCode: await child.exited, output }
+  await Promise.all([read(child.stdout), read(child.stderr)])
+  return await child.exited
 }
 
-/** Returns the cases that a step counts. A failed step has at least one failed case. */
-function count({ counts }: Step, exitCode: number, output: string): { passed: number; failed: number } {
-  const found = counts ? [...output.matchAll(counts)].at(-1) : undefined
-  const passed = found ? Number(found[1]) : Number(exitCode === 0 && counts === undefined)
-  const failed = Number(found?.[2] ?? 0)
-  const broken = exitCode !== 0 || (counts !== undefined && passed === 0)
-  return { passed, failed: failed === 0 && broken ? 1 : failed }
+/** Brings the tools of a suite, and returns its command. */
+async function commandOf(one: Suite): Promise<string[]> {
+  const { files = [], command, alone, tools: needed = [] } = one
+  await bringTools(needed)
+  if (command) return command
+  // Files that run at the same time would all build it.
+  await build()
+  await one.prepare?.()
+  const paths = files.map((file) => `./test/${file}.suite.ts`)
+  const parallel = files.length > 1 && !alone ? [`--parallel=${FILES_AT_ONCE}`] : []
+  return [process.execPath, 'test', `--timeout=${TIMEOUT_MILLISECONDS}`, ...parallel, ...paths]
+}
+
+/** Returns the cases that a suite counts. A failed suite has at least one failed case. */
+function count({ command, isTest }: Suite, exitCode: number, output: string) {
+  if (command && !isTest) return { passed: Number(exitCode === 0), failed: Number(exitCode !== 0) }
+  const [, passed = 0, failed = 0] = [...output.matchAll(testCounts)].at(-1)?.map(Number) ?? []
+  const isBroken = exitCode !== 0 || passed === 0
+  return { passed, failed: failed === 0 && isBroken ? 1 : failed }
 }
 
 function sum(results: readonly Result[], key: 'passed' | 'failed'): number {
@@ -122,8 +173,4 @@ function sum(results: readonly Result[], key: 'passed' | 'failed'): number {
 
 function format({ name, passed, failed, seconds }: Result): string {
   return `${name}: ${passed} passed, ${failed} failed, ${seconds.toFixed(1)} s`
-}
-
-function secondsSince(start: number): number {
-  return (performance.now() - start) / 1000
 }

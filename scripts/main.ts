@@ -1,52 +1,55 @@
-/** Runs the project's own tools: `bun scripts/main.ts <command> [arguments]`. */
+/**
+ * Runs the project's own tools: `bun scripts/main.ts <command> [arguments]`. Imports nothing at first that must be
+ * installed.
+ */
 
-import { install } from './install.ts'
+import { join } from 'node:path'
 import { runInForeground } from './lib/foreground.ts'
 
-/** The suites with real clients, longest first. */
-const clients = [
-  ...['login', 'models', 'docker', 'tools', 'cache', 'containers', 'differential'],
-  ...['signatures', 'buildkit', 'artifacts', 'docker-v1'],
-]
+type Command = (args: string[]) => Promise<void>
 
-const commands: Record<string, () => Promise<{ run: (args: string[]) => Promise<void> }>> = {
-  start: () => import('./start.ts'),
-  test: () => import('./test.ts'),
-  check: () => import('./check.ts'),
-  build: () => import('./build.ts'),
-  image: () => import('./image.ts'),
-  installs: () => import('./installs/installs.ts'),
-  walk: () => import('./walk/walk.ts'),
-  release: () => import('./release.ts'),
-  migrations: () => import('./migrations.ts'),
-  openapi: () => import('./openapi.ts'),
-  page: () => import('./page/page.ts'),
-  fixture: () => import('./fixture.ts'),
-  conformance: suites(['conformance']),
-  clients: suites(clients),
-  schemathesis: () => import('./schemathesis.ts'),
-  bench: () => import('./bench/bench.ts'),
-  opened: () => import('./opened.ts'),
-  ci: () => import('./ci.ts'),
-  toolchain: () => import('./toolchain/toolchain.ts'),
-}
-
-/** Returns a command that runs suites of test/clients beside each other, with more arguments of `bun test`. */
-function suites(names: string[]) {
-  return async () => ({
-    async run(args: string[]) {
-      const paths = names.map((name) => `./test/clients/${name}.suite.ts`)
-      const options = ['--timeout=300000', '--parallel=2', '--only-failures']
-      process.exitCode = await runInForeground([process.execPath, 'test', ...options, ...paths, ...args])
-    },
-  })
+const commands: Record<string, () => Promise<Command>> = {
+  start: async () => (await import('./development.ts')).start,
+  test: async () => (await import('./development.ts')).test,
+  check: async () => (await import('./development.ts')).check,
+  migrations: async () => (await import('./development.ts')).migrations,
+  openapi: async () => (await import('./development.ts')).openapi,
+  fixture: async () => (await import('./development.ts')).fixture,
+  build: async () => (await import('./build.ts')).run,
+  image: async () => (await import('./packaging/container-image.ts')).image,
+  release: async () => (await import('./packaging/release.ts')).release,
+  bench: async () => (await import('./bench/bench.ts')).run,
+  screenshots: async () => (await import('../test/browser/chromium.ts')).makeScreenshots,
+  opened: async () => (await import('./opened.ts')).run,
+  toolchain: async () => (await import('./toolchain/toolchain.ts')).run,
+  ci: async () => (await import('./ci.ts')).ci,
+  suite: async () => (await import('./ci.ts')).suite,
 }
 
 const [name = '', ...args] = process.argv.slice(2)
 const command = commands[name]
-if (!command) {
-  console.error(`usage: bun scripts/main.ts <${Object.keys(commands).join(' | ')}> [arguments]`)
+if (name === '') {
+  console.error(`usage: bun scripts/main.ts <${Object.keys(commands).join(' | ')} | SUITE> [arguments]`)
   process.exit(2)
 }
 if (await install()) process.exit(await runInForeground([process.execPath, ...process.argv.slice(1)]))
-await (await command()).run(args)
+// Any other name is that of a suite.
+if (command) await (await command())(args)
+else await (await import('./ci.ts')).suite([name, ...args])
+
+/**
+ * Installs the packages of bun.lock, if they are missing.
+ * @returns whether it installed something; then only a new process finds the packages.
+ * @throws Error if a package cannot be installed.
+ */
+async function install(): Promise<boolean> {
+  const root = join(import.meta.dir, '..')
+  const lock = await Bun.file(join(root, 'bun.lock')).bytes()
+  const wanted = new Bun.CryptoHasher('sha256').update(lock).digest('hex')
+  const installed = Bun.file(join(root, 'node_modules', '.installed'))
+  if ((await installed.exists()) && (await installed.text()) === wanted) return false
+  const code = await runInForeground([process.execPath, 'install', '--frozen-lockfile', `--cwd=${root}`])
+  if (code !== 0) throw new Error(`bun install failed with exit code ${code}`)
+  await Bun.write(installed, wanted)
+  return true
+}

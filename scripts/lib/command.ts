@@ -48,33 +48,6 @@ export async function runCommand(command: string[], options: CommandOptions = {}
   throw new CommandError(`${command.join(' ')}\n${end}\n${output}${errors}`)
 }
 
-/** Runs a command written as a template: `` run`crane pull ${name} ${flags}` ``. */
-export type Run = (
-  template: TemplateStringsArray,
-  ...values: (string | readonly string[])[]
-) => Promise<string>
-
-/** Returns the words of a command. Spaces separate words, but not inside a value; a list is several words. */
-export function wordsOf(...[template, ...values]: Parameters<Run>): string[] {
-  const words: string[] = []
-  let word: string | undefined
-  const end = () => {
-    if (word !== undefined) words.push(word)
-    word = undefined
-  }
-  for (const [at, text] of template.entries()) {
-    for (const [number, piece] of text.split(/\s+/).entries()) {
-      if (number > 0) end()
-      if (piece !== '') word = (word ?? '') + piece
-    }
-    const value = values[at]
-    if (typeof value === 'object') words.push(...value)
-    else if (value !== undefined) word = (word ?? '') + value
-  }
-  end()
-  return words
-}
-
 /** Calls `onLine` with each line of a stream as it arrives. */
 export async function readLines(stream: ReadableStream<Uint8Array>, onLine: (line: string) => void) {
   let rest = ''

@@ -1,9 +1,8 @@
 import { existsSync } from 'node:fs'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { dirname, join } from 'node:path'
 import { runCommand } from '../lib/command.ts'
-import { bringGoTool, type GoTool } from './go-tool.ts'
-import { bringPythonTool, type PythonTool } from './python-tool.ts'
 
 const installSecondsMax = 1800
 
@@ -11,6 +10,25 @@ const installSecondsMax = 1800
 interface DebianTool {
   package: string
   path: string
+}
+
+/** A tool that is built into the cache from a Go package, at the version of its module. */
+interface GoTool {
+  module: string
+  version: string
+  /** The module of the package, where `go install` refuses it for what its go.mod replaces or excludes. */
+  refused?: string
+  tags?: string
+  /** Files that a refused module leaves out, by their path in it. */
+  files?: Record<string, string>
+}
+
+/** A command of a Python distribution of PyPI, which gets a virtual environment of its own in the cache. */
+interface PythonTool {
+  distribution: string
+  version: string
+  /** An optional part of the distribution. */
+  extra?: string
 }
 
 type Tool = GoTool | DebianTool | PythonTool
@@ -112,9 +130,14 @@ export async function bringTools(names: ToolName[]): Promise<Record<string, stri
   return paths
 }
 
-function bring(tool: Tool): string | Promise<string> {
-  if ('package' in tool) return tool.path
-  return 'module' in tool ? bringGoTool(tool) : bringPythonTool(tool)
+/** The folder where built tools are kept between runs, one folder for each name and version. */
+export function cacheFolder(): string {
+  return process.env.CAY_CLIENTS_CACHE ?? join(homedir(), '.cache', 'cay-clients')
+}
+
+/** Returns the folder of a module's files, which Go keeps. */
+export async function goModule(module: string, version: string): Promise<string> {
+  return JSON.parse(await go('/', ['mod', 'download', '-json', `${module}@${version}`])).Dir
 }
 
 /** `toolchain [name...]`: installs the named tools, or all, and prints their paths. */
@@ -124,6 +147,11 @@ export async function run(args: string[]): Promise<void> {
   if (unknown.length > 0) throw new Error(`unknown tools: ${unknown.join(', ')}`)
   const names = (args.length > 0 ? args : Object.keys(tools)).filter(isTool)
   for (const [name, path] of Object.entries(await bringTools(names))) console.log(`${name} ${path}`)
+}
+
+function bring(tool: Tool): string | Promise<string> {
+  if ('package' in tool) return tool.path
+  return 'module' in tool ? bringGoTool(tool) : bringPythonTool(tool)
 }
 
 /** Installs Debian packages without starting their services. */
@@ -141,4 +169,81 @@ async function installPackages(packages: string[]): Promise<void> {
   } finally {
     if (ours) await rm(policy)
   }
+}
+
+/**
+ * Builds a tool if it is missing, and returns the path of its executable.
+ * @throws CommandError with the output of Go, if it cannot be built.
+ */
+async function bringGoTool(tool: GoTool): Promise<string> {
+  const binary = binaryOf(tool.module)
+  const folder = join(cacheFolder(), `${binary}-${tool.version}`)
+  const path = join(folder, binary)
+  if (existsSync(path)) return path
+  await mkdir(cacheFolder(), { recursive: true })
+  const building = await mkdtemp(join(cacheFolder(), 'building-'))
+  try {
+    console.error(`building ${tool.module}@${tool.version}`)
+    const binaries = join(building, 'bin')
+    await mkdir(binaries)
+    await (tool.refused === undefined ? install : buildCopy)(tool, building, join(binaries, binary))
+    await rm(folder, { recursive: true, force: true })
+    await rename(binaries, folder)
+  } finally {
+    await rm(building, { recursive: true, force: true })
+  }
+  return path
+}
+
+/** The last part of a package's path that names it, as Go names most executables. */
+function binaryOf(path: string): string {
+  const parts = path.split('/')
+  return parts.findLast((part) => !/^(v\d+|cmd)$/.test(part)) ?? path
+}
+
+async function install(tool: GoTool, folder: string, path: string): Promise<void> {
+  await go(folder, ['install', ...tagsOf(tool), `${tool.module}@${tool.version}`], join(path, '..'))
+}
+
+/** Builds a package in a copy of its module. The copy is the main module, so its go.mod applies. */
+async function buildCopy(tool: GoTool, folder: string, path: string): Promise<void> {
+  const { module, version, refused = module } = tool
+  const source = await goModule(refused, version)
+  const copy = join(folder, 'source')
+  await runCommand(['cp', '--recursive', '--no-preserve=mode', source, copy])
+  for (const [name, text] of Object.entries(tool.files ?? {})) await Bun.write(join(copy, name), text)
+  await go(copy, ['build', ...tagsOf(tool), '-o', path, `.${module.slice(refused.length)}`])
+}
+
+function tagsOf({ tags }: GoTool): string[] {
+  return tags === undefined ? [] : ['-tags', tags]
+}
+
+async function go(folder: string, args: string[], binaries?: string): Promise<string> {
+  // Linking takes half as long without debug information.
+  const flags = { CGO_ENABLED: '0', GOFLAGS: '-trimpath -ldflags=-w' }
+  const env = { ...process.env, ...flags, ...(binaries !== undefined && { GOBIN: binaries }) }
+  return await runCommand(['go', ...args], { cwd: folder, env, secondsMax: installSecondsMax })
+}
+
+/**
+ * Installs a tool if it is missing, and returns the path of its command.
+ * @throws CommandError with the output of pip, if it cannot be installed.
+ */
+async function bringPythonTool({ distribution, version, extra }: PythonTool): Promise<string> {
+  const folder = join(cacheFolder(), `${distribution}-${version}`)
+  const path = join(folder, 'bin', distribution)
+  const complete = join(folder, 'complete')
+  if (existsSync(complete)) return path
+  console.error(`installing ${distribution} ${version}`)
+  await rm(folder, { recursive: true, force: true })
+  await mkdir(cacheFolder(), { recursive: true })
+  // The files of an environment contain its path, so it cannot be moved into place when it is complete.
+  await runCommand(['python3', '-m', 'venv', folder], { secondsMax: installSecondsMax })
+  const pip = [join(folder, 'bin', 'pip'), 'install', '--quiet', '--no-input', '--disable-pip-version-check']
+  const wanted = `${distribution}${extra ? `[${extra}]` : ''}==${version}`
+  await runCommand([...pip, wanted], { secondsMax: installSecondsMax })
+  await Bun.write(`${complete}.new`, '')
+  await rename(`${complete}.new`, complete)
+  return path
 }

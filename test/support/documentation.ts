@@ -173,7 +173,7 @@ export async function runBlock(block: Block, trial: Trial, folders: string[] = [
 }
 
 /** Returns the commands of a block. If it shows a session, they follow the prompt. */
-export function commandsOf({ language, text }: Block): string {
+function commandsOf({ language, text }: Block): string {
   if (language !== 'console') return text
   return text
     .split('\n')
