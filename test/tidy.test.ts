@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { tools } from '../scripts/toolchain/toolchain.ts'
 import { parseSource } from './support/source-file.ts'
 import { importRules } from './support/tidy-imports.ts'
@@ -18,6 +19,19 @@ describe.each(rules)('$name', (rule) => {
   test.each(rule.bad)('and fails where it is not kept: %s %j', (path, text) => {
     expect(rule.faults(parseSource(path, text))).not.toEqual([])
   })
+})
+
+test('each file that a README of src/ names exists', () => {
+  const pages = [...new Bun.Glob('src/**/README.md').scanSync(root)]
+  const missing = pages.flatMap((page) => {
+    const named = readFileSync(join(root, page), 'utf8').matchAll(/`([a-z0-9/-]+\.tsx?)`/g)
+    const isHere = (name: string) =>
+      paths.some((path) => [join(dirname(page), name), join('src', name), name].includes(path)) ||
+      (!name.includes('/') && page === 'src/README.md' && paths.some((path) => path.endsWith(`/${name}`)))
+    return [...named].flatMap(([, name = '']) => (isHere(name) ? [] : [`${page}: ${name}`]))
+  })
+  expect(pages.length).toBeGreaterThan(10)
+  expect(missing).toEqual([])
 })
 
 test('bun.lock names no registry, so that it works with any', async () => {
