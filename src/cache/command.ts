@@ -1,17 +1,27 @@
 import { apiPath, withQuery } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
+import { CommandError, usageError } from '../cli/failure.ts'
 import { formatReference, parseReferences, readPasswords, resolve } from '../cli/input.ts'
 import {
-  type Field,
+  columns,
   type Format,
-  field,
   formatBytes,
   formatRelativeTime,
   formatText,
   formatTime,
+  lines,
   sanitize,
 } from '../cli/output.ts'
-import { card, change, create, lists, type Noun, type Option, readToDestroy, shows } from '../cli/verb.ts'
+import {
+  card,
+  change,
+  create,
+  deletes,
+  lists,
+  type Noun,
+  type Option,
+  readToDestroy,
+  shows,
+} from '../cli/verb.ts'
 import { kebab } from '../config/settings.ts'
 import { parseBytes, parseDuration } from '../config/values.ts'
 import type { AnswerOf } from '../http/operation.ts'
@@ -25,37 +35,28 @@ export const cache: Noun = {
   summary: 'Manage content that is cached from upstreams',
   byDefault: 'show',
   verbs: {
-    show: shows(undefined, 'Show how much is cached', () => '/cache', [
-      field('Size', 'bytes', 'bytes'),
-      field('Limit', 'bytesMax', 'bytes'),
-      field('Size of manifests', 'manifestBytes', 'bytes'),
-      field('Size of interrupted downloads', 'partialBytes', 'bytes'),
-      field('Blobs', 'blobCount', 'count'),
-      field('Manifests', 'manifestCount', 'count'),
-      field('Downloads', 'downloadCount', 'count'),
-      field('Requests since the start', 'requestCount', 'count'),
-      field('Hits', 'hitCount', 'count'),
-      field('Served without a download', 'hitBytes', 'bytes'),
-      field('Downloaded', 'downloadedBytes', 'bytes'),
-    ]),
+    show: shows(
+      undefined,
+      'Show how much is cached',
+      () => '/cache',
+      lines(
+        `Size: bytes, Limit: bytesMax, Size of manifests: manifestBytes, Size of interrupted downloads: partialBytes,
+        Blobs: blobCount, Manifests: manifestCount, Downloads: downloadCount, Requests since the start: requestCount,
+        Hits: hitCount, Served without a download: hitBytes, Downloaded: downloadedBytes`,
+      ),
+    ),
     list: lists(
       'List cached tags, and when each was last checked with its upstream',
       '/cache/tags',
       'Nothing is cached.',
-      [
-        field('repository', 'repository'),
-        field('tag', 'tag'),
-        field('checked', 'checkedAt', 'time'),
-        field('fresh', 'fresh', 'yes'),
-        field('digest', 'digest', 'short digest'),
-      ],
+      columns('repository, tag, checkedAt, fresh | yes, digest | short digest'),
     ),
-    downloads: lists('List blobs that are being downloaded', '/cache/downloads', 'There are no downloads.', [
-      field('repository', 'repository'),
-      field('received', 'receivedBytes', 'bytes'),
-      field('size', 'bytes', 'bytes'),
-      field('digest', 'digest', 'short digest'),
-    ]),
+    downloads: lists(
+      'List blobs that are being downloaded',
+      '/cache/downloads',
+      'There are no downloads.',
+      columns('repository, received: receivedBytes, size: bytes, digest | short digest'),
+    ),
     refresh: {
       usage: '<repository> [tag]',
       shown: 'REPOSITORY:TAG',
@@ -64,7 +65,7 @@ export const cache: Noun = {
         const { repository, reference: tag } = parseReferences(args)[0]
         return {
           value: await client.request('POST', '/cache/refresh', { repository, tag }),
-          lines: [field('Digest', 'digest')],
+          lines: lines('digest'),
         }
       },
     },
@@ -83,10 +84,11 @@ export const cache: Noun = {
       ...ONE_REFERENCE,
       summary: 'Explain why a tag or manifest is cached, stale or absent',
       run: async ({ client, args }) =>
-        card(client, withQuery('/cache/explain', { ...(await resolve(client, parseReferences(args)[0])) }), [
-          field('State', 'state'),
-          field('Why', 'explanation'),
-        ]),
+        card(
+          client,
+          withQuery('/cache/explain', { ...(await resolve(client, parseReferences(args)[0])) }),
+          lines('state, Why: explanation'),
+        ),
     },
   },
 }
@@ -95,11 +97,7 @@ export const cache: Noun = {
 export const pins: Noun = {
   summary: 'Manage pins, which protect cached content from eviction',
   verbs: {
-    list: lists('List pins', '/pins', 'There are no pins.', [
-      field('pattern', 'pattern'),
-      field('reference', 'reference'),
-      field('created', 'createdAt', 'time'),
-    ]),
+    list: lists('List pins', '/pins', 'There are no pins.', columns('pattern, reference, createdAt')),
     create: {
       usage: '<pattern> [reference]',
       summary: 'Pin a tag, a digest, or everything in the repositories that match a pattern',
@@ -150,25 +148,6 @@ const SETTING_OPTIONS: readonly Option[] = [
   ['--offline <answer>', 'whether to serve only cached content', ANSWERS],
 ]
 
-/** The settings as `cay upstream show` prints them. */
-const SETTING_FIELDS: readonly Field[] = [
-  field('Hosts', 'settings.hosts'),
-  field('Redirects', 'settings.redirects'),
-  field('Proxy', 'settings.proxy'),
-  field('Username', 'settings.username'),
-  field('Authorities', 'settings.ca', () => 'set'),
-  field('Repositories', 'settings.repositories', (value) => formatText(value) || 'all'),
-  field('Private', 'settings.private', 'yes'),
-  field('Connections', 'settings.connections', 'count'),
-  field('Rate limit', 'settings.bytesPerSecond', (value) =>
-    value === 0 ? 'none' : `${formatBytes(value)} per second`,
-  ),
-  field('Fresh for', 'settings.freshSeconds', 'duration'),
-  field('Tags it deleted', 'settings.gone', (value) => (value === 'drop' ? 'dropped' : 'kept')),
-  field('Tags it refuses', 'settings.refused', (value) => (value === 'refuse' ? 'refused' : 'served')),
-  field('Offline', 'settings.offline', 'yes'),
-]
-
 /** The options that say where a secret is read from; a command line is seen by other users of the host. */
 const SECRET_OPTIONS: readonly Option[] = [
   ['--password-file <file>', 'read the password from this file'],
@@ -213,17 +192,14 @@ async function readSecrets(
   if (passwordFile !== undefined) return { password: (await Bun.file(passwordFile).text()).trimEnd() }
   if (username === undefined) return {}
   const [password = ''] = await readPasswords(`Password of ${username} at ${name}`)
-  if (password === '') throw new CommandError(`${name}: a username needs a password`, EXIT.usage)
+  if (password === '') throw usageError(`${name}: a username needs a password`)
   return { password }
 }
 
 function numberOf(name: string, text: string, parse: (text: string) => number | undefined): number {
   const number = parse(text)
   if (number !== undefined && Number.isSafeInteger(number) && number >= 0) return number
-  throw new CommandError(
-    `--${kebab(name)} is "${text}": expected a whole number, such as 60, 10m or 4MiB`,
-    EXIT.usage,
-  )
+  throw usageError(`--${kebab(name)} is "${text}": expected a whole number, such as 60, 10m or 4MiB`)
 }
 
 /** Parses seconds: a number, or a duration with units. */
@@ -240,20 +216,39 @@ function listOf(text: string): string[] {
     .filter((part) => part !== '')
 }
 
+type Upstream = AnswerOf<CacheRoutes, 'upstreams/:name'>
+
 /** Formats the latest check of an upstream: `ok 3 minutes ago`, `failed 3 minutes ago`, or `-` without one. */
 const formatShortCheck: Format = (upstream, terminal) => {
-  const { lastCheck } = upstream as AnswerOf<CacheRoutes, 'upstreams/:name'>
+  const { lastCheck } = upstream as Upstream
   if (lastCheck === undefined) return '-'
   return `${lastCheck.reachable ? 'ok' : 'failed'} ${formatTime(lastCheck.at, terminal)}`
 }
 
 /** Formats a check with its time and, if it failed, the reason. */
 const formatCheck: Format = (check, terminal) => {
-  const { at, reachable, message } = check as NonNullable<
-    AnswerOf<CacheRoutes, 'upstreams/:name'>['lastCheck']
-  >
+  const { at, reachable, message } = check as NonNullable<Upstream['lastCheck']>
   return `${reachable ? 'ok' : 'failed'} ${formatRelativeTime(at, terminal)}${reachable ? '' : `: ${sanitize(message)}`}`
 }
+
+/** What `cay upstream show` prints. */
+const LINES = lines(
+  `name, state, URL: url, mirrors, Credentials: credentialsSet | credentials, lastCheck | check, configuredIn,
+  settings.hosts, settings.redirects, settings.proxy, settings.username, Authorities: settings.ca | set,
+  settings.repositories | repositories, settings.private | yes, settings.connections | count,
+  Rate limit: settings.bytesPerSecond | rate, Fresh for: settings.freshSeconds | duration,
+  Tags it deleted: settings.gone | gone, Tags it refuses: settings.refused | refused, settings.offline | yes,
+  Pulls left: pullsRemaining | count, pullLimit | count`,
+  {
+    credentials: (isSet) => (isSet === true ? 'set' : 'none'),
+    check: formatCheck,
+    set: () => 'set',
+    repositories: (value) => formatText(value) || 'all',
+    rate: (value) => (value === 0 ? 'none' : `${formatBytes(value)} per second`),
+    gone: (value) => (value === 'drop' ? 'dropped' : 'kept'),
+    refused: (value) => (value === 'refuse' ? 'refused' : 'served'),
+  },
+)
 
 /** `cay upstream` */
 export const upstreams: Noun = {
@@ -263,31 +258,15 @@ export const upstreams: Noun = {
       'List upstreams',
       '/upstreams',
       'There are no upstreams: use cay upstream create docker.io, or [[upstream]] in cay.toml.',
-      [
-        field('name', 'name'),
-        field('state', 'state'),
-        field('url', 'url'),
-        field('pulls left', 'pullsRemaining'),
-        field('last check', '', formatShortCheck),
-        field('configured in', 'configuredIn'),
-      ],
+      columns('name, state, url, pulls left: pullsRemaining, last check: | check, configuredIn', {
+        check: formatShortCheck,
+      }),
     ),
     show: shows(
       '<upstream>',
       'Show an upstream, without its credentials',
       (name) => apiPath('upstreams', name),
-      [
-        field('Name', 'name'),
-        field('State', 'state'),
-        field('URL', 'url'),
-        field('Mirrors', 'mirrors'),
-        field('Credentials', 'credentialsSet', (value) => (value === true ? 'set' : 'none')),
-        field('Last check', 'lastCheck', formatCheck),
-        field('Configured in', 'configuredIn'),
-        ...SETTING_FIELDS,
-        field('Pulls left', 'pullsRemaining', 'count'),
-        field('Pull limit', 'pullLimit', 'count'),
-      ],
+      LINES,
     ),
     create: {
       usage: '<name>',
@@ -305,45 +284,31 @@ export const upstreams: Noun = {
       options: [...SETTING_OPTIONS, ...SECRET_OPTIONS],
       run: async ({ client, args: [name = ''], options }) => {
         const path = apiPath('upstreams', name)
-        const { value, ifSame } = await readToDestroy<AnswerOf<CacheRoutes, 'upstreams/:name'>>(client, path)
+        const { value, ifSame } = await readToDestroy<Upstream>(client, path)
         const changes = { ...(await settingsOf(options)), ...(await readSecrets(name, options)) }
         if (Object.keys(changes).length === 0)
-          throw new CommandError(
-            'name at least one setting to change: see cay upstream set --help',
-            EXIT.usage,
-          )
-        return change(
-          client,
-          `changed upstream ${name}`,
-          'PUT',
-          path,
-          { ...value.settings, ...changes },
-          ifSame,
-        )
+          throw usageError('name at least one setting to change: see cay upstream set --help')
+        const settings = { ...value.settings, ...changes }
+        return change(client, `changed upstream ${name}`, 'PUT', path, settings, ifSame)
       },
     },
-    delete: {
-      usage: '<upstream>',
-      summary: 'Delete an upstream; its repositories stay, and are served as local ones',
-      isDestructive: true,
-      run: async ({ client, args: [name = ''], confirm }) => {
-        const path = apiPath('upstreams', name)
-        const { ifSame } = await readToDestroy(client, path)
-        await confirm(`deletes the upstream ${name}; its repositories stay, and are no longer updated`)
-        return change(client, `deleted upstream ${name}`, 'DELETE', path, undefined, ifSame)
-      },
-    },
+    delete: deletes(
+      '<upstream>',
+      'Delete an upstream; its repositories stay, and are served as local ones',
+      (name) => apiPath('upstreams', name),
+      (name) => ({
+        confirm: `deletes the upstream ${name}; its repositories stay, and are no longer updated`,
+        done: `deleted upstream ${name}`,
+      }),
+    ),
     check: {
       usage: '<upstream>',
       summary: 'Check whether an upstream is reachable and accepts the credentials',
       run: async ({ client, args: [name = ''] }) => {
-        const path = `${apiPath('upstreams', name)}/check`
-        const value = await client.request<AnswerOf<CacheRoutes, 'upstreams/:name/check', 'post'>>(
-          'POST',
-          path,
-        )
+        type Check = AnswerOf<CacheRoutes, 'upstreams/:name/check', 'post'>
+        const value = await client.request<Check>('POST', `${apiPath('upstreams', name)}/check`)
         const { reachable, durationMilliseconds, message } = value
-        if (!reachable) throw new CommandError(`${name} cannot be used: ${message}`, EXIT.failed)
+        if (!reachable) throw new CommandError(`${name} cannot be used: ${message}`)
         return { value, line: `${message} (${durationMilliseconds} ms)` }
       },
     },

@@ -1,4 +1,4 @@
-/** The exit codes. `cay help` and docs/commands.md list the same. */
+/** The exit codes. */
 export const EXIT = {
   done: 0,
   failed: 1,
@@ -12,7 +12,7 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
-/** What each exit code means. */
+/** What each exit code means. docs/commands.md lists the same. */
 export const EXIT_CODES: Readonly<Record<ExitCode, string>> = {
   0: 'success',
   1: 'failed or refused; the message says why',
@@ -32,6 +32,21 @@ export class CommandError extends Error {
   constructor(message: string, exit: ExitCode = EXIT.failed, options?: ErrorOptions) {
     super(message, options)
     this.exit = exit
+  }
+}
+
+/** Returns the error of an invalid command line. */
+export function usageError(message: string, options?: ErrorOptions): CommandError {
+  return new CommandError(message, EXIT.usage, options)
+}
+
+/** Returns what a request resolves to, or undefined if it fails with this exit code. */
+export async function unless<T>(exit: ExitCode, request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request
+  } catch (error) {
+    if (error instanceof CommandError && error.exit === exit) return undefined
+    throw error
   }
 }
 

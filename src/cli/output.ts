@@ -9,9 +9,50 @@ export interface Field {
 /** Formats a value that is set. */
 export type Format = (value: unknown, terminal: Terminal) => string
 
+type Formats = Readonly<Record<string, Format>>
+
 /** Returns a column or a line; `as` formats its value, or is the name of a format. */
 export function field(label: string, field: string, as: Format | keyof typeof FORMATS = 'text'): Field {
   return { label, field, as: typeof as === 'string' ? FORMATS[as] : as }
+}
+
+/**
+ * Returns the columns of a table, written as `LABEL: FIELD | FORMAT, ...`. By default, the label is made of the field's
+ * name, and the format follows from its end: `createdAt` is a time, `pullCount` a count, `usage.bytes` bytes.
+ *
+ * @param own formats besides those that all share, by name
+ */
+export function columns(text: string, own: Formats = {}): Field[] {
+  return parseFields(text, own, (name) => name, FORMATS.time)
+}
+
+/** Returns the lines of a card, written in the same way. Their default labels are capitalized, and times are also local. */
+export function lines(text: string, own: Formats = {}): Field[] {
+  const capitalized = (name: string) => `${name.charAt(0).toUpperCase()}${name.slice(1)}`
+  return parseFields(text, own, capitalized, FORMATS['local time'])
+}
+
+function parseFields(text: string, own: Formats, labelOf: (name: string) => string, time: Format): Field[] {
+  const formats: Formats = { ...FORMATS, ...own }
+  return text.split(',').map((one) => {
+    const [named = '', format] = one.split('|').map((part) => part.trim())
+    const [label, field = label ?? ''] = named.split(':').map((part) => part.trim())
+    const byDefault = /(^a|A)t$/.test(field) ? time : formats[defaultFormat(field)]
+    const as = format === undefined ? byDefault : formats[format]
+    if (as === undefined) throw new Error(`unknown format in "${one}"`)
+    return { label: named.includes(':') ? (label ?? '') : labelOf(wordsOf(field)), field, as }
+  })
+}
+
+function defaultFormat(field: string): keyof typeof FORMATS {
+  if (field.endsWith('Count')) return 'count'
+  return /bytes(Max)?$/i.test(field) ? 'bytes' : 'text'
+}
+
+/** `usage.lastPulledAt` -> `last pulled` */
+function wordsOf(field: string): string {
+  const name = field.slice(field.lastIndexOf('.') + 1)
+  return name.replace(/At$/, '').replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`)
 }
 
 /** Formats the field; returns an empty text if it is not set. */

@@ -72,8 +72,16 @@ export async function card(client: AdminClient, path: string, lines: readonly Fi
 }
 
 /** Returns the verb that prints a list of the API; `none` replaces an empty table. */
-export function lists(summary: string, list: string, none: string, columns: readonly Field[]): Verb {
-  return { summary, isList: true, run: () => ({ list, columns, none }) }
+export function lists(
+  summary: string,
+  list: string | ((call: Call) => string),
+  none: string | ((call: Call) => string),
+  columns: readonly Field[],
+  more: Pick<Verb, 'usage' | 'shown' | 'options'> = {},
+): Verb {
+  const textOf = (text: typeof list, call: Call) => (typeof text === 'string' ? text : text(call))
+  const run: Verb['run'] = (call) => ({ list: textOf(list, call), columns, none: textOf(none, call) })
+  return { ...more, summary, isList: true, run }
 }
 
 /** Returns the verb that shows one resource: the one that its argument names, if `usage` has one. */
@@ -85,6 +93,21 @@ export function shows(
 ): Verb {
   const run: Verb['run'] = ({ client, args: [name = ''] }) => card(client, pathOf(name), lines)
   return { ...(usage !== undefined && { usage }), summary, run }
+}
+
+/** Returns the verb that deletes the resource that its argument names, unless it changes while the user confirms. */
+export function deletes(
+  usage: string,
+  summary: string,
+  pathOf: (name: string) => string,
+  words: (name: string) => { confirm: string; done: string },
+): Verb {
+  const run: Verb['run'] = async ({ client, args: [name = ''], confirm }) => {
+    const { ifSame } = await readToDestroy(client, pathOf(name))
+    await confirm(words(name).confirm)
+    return change(client, words(name).done, 'DELETE', pathOf(name), undefined, ifSame)
+  }
+  return { usage, summary, isDestructive: true, run }
 }
 
 /** Counts the entries of a list: `3 tokens`, or `100 or more tokens` if they do not fit one page. */

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { type AdminClient, apiPath, withQuery } from '../cli/client.ts'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import { parseReferences, resolve, wholeDigest } from '../cli/input.ts'
-import { type Field, field, formatCount, formatText, type Terminal } from '../cli/output.ts'
+import { columns, formatCount, formatText, type Terminal } from '../cli/output.ts'
 import type { Call, Noun, Option } from '../cli/verb.ts'
 import type { AnswerOf } from '../http/operation.ts'
 import type { FilesRoutes } from './models.ts'
@@ -14,17 +14,7 @@ const LAYER: Option = ['--layer <digest>', 'only this layer of the image, as it 
 /** How long a command waits before it asks again whether an index is ready, in milliseconds. */
 const POLL_MS = 500
 
-const COLUMNS: readonly Field[] = [
-  field('mode', 'mode'),
-  field('uid', 'uid'),
-  field('gid', 'gid'),
-  field('size', 'bytes', 'bytes'),
-  field('modified', 'modifiedAt', 'time'),
-  field('kind', 'kind'),
-  field('path', 'path'),
-  field('target', 'target'),
-  field('layer', 'layer', 'short digest'),
-]
+const COLUMNS = columns('mode, uid, gid, size: bytes, modifiedAt, kind, path, target, layer | short digest')
 
 /** `cay file` */
 export const files: Noun = {
@@ -36,10 +26,7 @@ export const files: Noun = {
       summary: 'List a directory of an image with all its layers, or of one layer',
       isList: true,
       options: [LAYER],
-      run: async (call) => {
-        const [, path] = call.args
-        return await listing(call, { path }, `There are no files in /${path ?? ''}.`)
-      },
+      run: (call) => listing(call, { path: call.args[1] }, `There are no files in /${call.args[1] ?? ''}.`),
     },
     find: {
       usage: '<repository> <text>',
@@ -47,10 +34,8 @@ export const files: Noun = {
       summary: 'Find the files of an image whose names contain a text',
       isList: true,
       options: [LAYER, ['--below <path>', 'only below this directory']],
-      run: async (call) => {
-        const [, text] = call.args
-        return await listing(call, { search: text, path: call.options.below }, 'No name contains this text.')
-      },
+      run: (call) =>
+        listing(call, { search: call.args[1], path: call.options.below }, 'No name contains this text.'),
     },
     get: {
       usage: '<repository> <path>',
@@ -80,13 +65,9 @@ export const files: Noun = {
         const summary = await waitForIndex(client, terminal, list)
         return {
           list,
-          columns: [
-            field('change', 'change'),
-            field('path', 'path'),
-            field('differs', 'differs', asList),
-            field('size before', 'from.bytes', 'bytes'),
-            field('size after', 'to.bytes', 'bytes'),
-          ],
+          columns: columns('change, path, differs | list, size before: from.bytes, size after: to.bytes', {
+            list: asList,
+          }),
           none: 'The files are the same.',
           sum: async () => sumOf(summary),
         }

@@ -2,14 +2,15 @@ import type { Result } from '../cli/answer.ts'
 import { type AdminClient, apiPath, pagesOf, withQuery } from '../cli/client.ts'
 import { CommandError, EXIT } from '../cli/failure.ts'
 import {
-  type Field,
+  columns,
   field,
   formatBytes,
   formatRelativeTime,
   formatTime,
+  lines,
   type Terminal,
 } from '../cli/output.ts'
-import { type Call, type Noun, plural } from '../cli/verb.ts'
+import { type Call, type Noun, plural, shows } from '../cli/verb.ts'
 import type { AnswerOf, ItemOf } from '../http/operation.ts'
 import { startJob } from '../jobs/command.ts'
 import type { GarbageRoutes } from './models.ts'
@@ -17,16 +18,17 @@ import type { GarbageRoutes } from './models.ts'
 /** How many candidates the confirmation counts. */
 const COUNTED_MAX = 2000
 
-const CANDIDATE_COLUMNS: readonly Field[] = [
-  field('kind', 'kind'),
-  field('repository', 'repository'),
-  field('tag', 'tag', 'tags'),
-  field('digest', 'digest'),
-  field('reason', 'reason'),
-  field('since', 'since', 'time'),
-  field('collectable', 'collectableAt', 'time'),
-  field('size', 'bytes', 'bytes'),
-]
+const CANDIDATE_COLUMNS = columns(
+  'kind, repository, tag | tags, digest, reason, since | time, collectableAt, size: bytes',
+)
+
+/** What `cay gc status` prints. */
+const LINES = lines(
+  `running | yes, Waits until: waitingUntil | local time, Grace period: garbageWindow.graceSeconds | duration,
+  Window: garbageWindow.windowSeconds | duration, Never tagged: garbageWindow.untaggedDays | kept days,
+  Last run: lastRun.endedAt, Tags deleted: lastRun.tagCount, Manifests deleted: lastRun.manifestCount,
+  Repositories deleted: lastRun.repositoryCount, Blobs deleted: lastRun.blobCount, Bytes freed: lastRun.bytes`,
+)
 
 /** `cay gc` */
 export const collector: Noun = {
@@ -58,25 +60,7 @@ export const collector: Noun = {
         return collect(call, call.options.now === 'true')
       },
     },
-    status: {
-      summary: 'Show the state of the collector and its last run',
-      run: async ({ client }) => ({
-        value: await client.request('GET', '/gc'),
-        lines: [
-          field('Running', 'running', 'yes'),
-          field('Waits until', 'waitingUntil', 'local time'),
-          field('Grace period', 'garbageWindow.graceSeconds', 'duration'),
-          field('Window', 'garbageWindow.windowSeconds', 'duration'),
-          field('Never tagged', 'garbageWindow.untaggedDays', 'kept days'),
-          field('Last run', 'lastRun.endedAt', 'local time'),
-          field('Tags deleted', 'lastRun.tagCount', 'count'),
-          field('Manifests deleted', 'lastRun.manifestCount', 'count'),
-          field('Repositories deleted', 'lastRun.repositoryCount', 'count'),
-          field('Blobs deleted', 'lastRun.blobCount', 'count'),
-          field('Bytes freed', 'lastRun.bytes', 'bytes'),
-        ],
-      }),
-    },
+    status: shows(undefined, 'Show the state of the collector and its last run', () => '/gc', LINES),
   },
 }
 
@@ -111,12 +95,12 @@ async function collect(call: Call, isPurge: boolean): Promise<Result> {
     : undefined
   if (purgeable && !isNothing(purgeable)) {
     await confirmPurge(call, [purgeable], '')
-    terminal.note(`purged ${await purgeAll(call)}`)
-    return startJob(call, 'gc')
-  }
-  await confirm(`permanently deletes ${await countDue(client, terminal.now())}`)
+    terminal.note(`purged ${resultOf(await client.request<Purged>('POST', '/gc/purge'), terminal)}`)
+  } else await confirm(`permanently deletes ${await countDue(client, terminal.now())}`)
   return startJob(call, 'gc')
 }
+
+type Candidate = ItemOf<GarbageRoutes, 'gc/candidates'>
 
 /** Returns what can be collected now: `2 manifests, 1 blob, 1.2 GiB`. */
 async function countDue(client: AdminClient, now: number): Promise<string> {
@@ -124,10 +108,7 @@ async function countDue(client: AdminClient, now: number): Promise<string> {
   let bytes = 0
   let truncated = false
   for await (const page of pagesOf(client, '/gc/candidates', { limit: COUNTED_MAX })) {
-    for (const { kind, collectableAt, bytes: size } of page.items as ItemOf<
-      GarbageRoutes,
-      'gc/candidates'
-    >[]) {
+    for (const { kind, collectableAt, bytes: size } of page.items as Candidate[]) {
       if (Date.parse(collectableAt) > now) continue
       counts.set(kind, (counts.get(kind) ?? 0) + 1)
       bytes += size
@@ -159,11 +140,9 @@ async function explanation({ client, options: { repository, json } }: Call, dige
   )
   if (value.items.length === 0 && json !== 'true')
     throw new CommandError(`not found in any repository: ${digest}`, EXIT.absent)
-  const columns = [
-    field('reason', 'reason', (reason) => REASONS[String(reason)] ?? String(reason)),
-    field('which', 'referencedBy'),
-    field('until', 'until', 'time'),
-  ]
+  const reasonColumns = columns('reason | reason, which: referencedBy, until | time', {
+    reason: (reason) => REASONS[String(reason)] ?? String(reason),
+  })
   return {
     value,
     lines: [
@@ -173,7 +152,7 @@ async function explanation({ client, options: { repository, json } }: Call, dige
     tables: value.items.map(({ kind, repository, collectableAt, reasons }) => ({
       title: `The ${kind} in ${repository} is ${collectableAt === undefined ? 'kept' : `collected from ${collectableAt}`}`,
       items: reasons,
-      columns,
+      columns: reasonColumns,
     })),
   }
 }
@@ -193,16 +172,15 @@ async function confirmPurge(
   where: string,
 ): Promise<void> {
   const sum = (numberOf: (one: Purgeable) => number) => counted.reduce((all, one) => all + numberOf(one), 0)
-  const things = [
+  const named = inWords([
     [sum((one) => one.repositoryCount), 'deleted repository'],
     [sum((one) => one.manifestCount), 'deleted or untagged manifest'],
-  ] as const
-  const named = things.filter(([count]) => count > 0).map(([count, one]) => plural(count, one))
+  ])
   const bytes = counted.every((one) => one.bytes !== undefined)
     ? ` (${formatBytes(sum((one) => one.bytes ?? 0))})`
     : ''
   const more = counted.some(({ truncated }) => truncated) ? ', or more' : ''
-  await confirm(`permanently deletes ${named.join(' and ')}${where}${bytes}${more}, without a way to restore`)
+  await confirm(`permanently deletes ${named}${where}${bytes}${more}, without a way to restore`)
 }
 
 /** Purges a repository, or manifests of it. */
@@ -230,19 +208,21 @@ export async function purgeRepository(
   return { value, line: `purged ${repository}: ${resultOf(value, call.terminal)}` }
 }
 
-/** Purges all repositories. Returns what was purged, and when its space is free, in words. */
-async function purgeAll({ client, terminal }: Call): Promise<string> {
-  return resultOf(await client.request<Purged>('POST', '/gc/purge'), terminal)
-}
-
 function resultOf({ repositoryCount, manifestCount, heldUntil }: Purged, terminal: Terminal): string {
-  const things = [
-    [repositoryCount, 'repository'],
-    [manifestCount, 'manifest'],
-  ] as const
-  const named = things.filter(([count]) => count > 0).map(([count, one]) => plural(count, one))
-  const counts = named.join(' and ') || 'nothing'
+  const counts =
+    inWords([
+      [repositoryCount, 'repository'],
+      [manifestCount, 'manifest'],
+    ]) || 'nothing'
   return heldUntil === undefined
     ? `${counts}; the space is freed now`
     : `${counts}; content that a push in progress may refer to is freed by ${formatTime(heldUntil, terminal)}`
+}
+
+/** `2 repositories and 1 manifest`, without what there is none of */
+function inWords(things: [count: number, one: string][]): string {
+  return things
+    .filter(([count]) => count > 0)
+    .map(([count, one]) => plural(count, one))
+    .join(' and ')
 }

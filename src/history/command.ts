@@ -1,8 +1,8 @@
 import type { Card } from '../cli/answer.ts'
 import { type AdminClient, apiPath, pagesOf, withQuery } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
+import { usageError } from '../cli/failure.ts'
 import { timeArgument } from '../cli/input.ts'
-import { field, formatRelativeTime, type Terminal } from '../cli/output.ts'
+import { columns, formatRelativeTime, lines, type Terminal } from '../cli/output.ts'
 import { type Call, type Noun, plural } from '../cli/verb.ts'
 import type { GarbageRoutes } from '../garbage/models.ts'
 import type { AnswerOf } from '../http/operation.ts'
@@ -25,14 +25,7 @@ export const events: Noun = {
       ],
       run: ({ options: { repository, type, all } }) => ({
         list: withQuery('/events', { repository, type }),
-        columns: [
-          field('time', 'at', 'time'),
-          field('type', 'type'),
-          field('repository', 'repository'),
-          field('tag', 'tag', 'tags'),
-          field('digest', 'digest'),
-          field('account', 'account'),
-        ],
+        columns: columns('time: at, type, repository, tag | tags, digest, account'),
         none: 'There are no events.',
         limit: all === 'true' ? undefined : NEWEST,
       }),
@@ -52,7 +45,7 @@ export async function rewind({
   terminal,
   confirm,
 }: Call): Promise<Card> {
-  if (at === undefined) throw new CommandError('name the time with --at, for example --at 2h', EXIT.usage)
+  if (at === undefined) throw usageError('name the time with --at, for example --at 2h')
   const time = timeArgument(at, terminal.now(), 'past')
   const path = apiPath('repositories', name)
   await confirm(
@@ -60,11 +53,9 @@ export async function rewind({
   )
   return {
     value: await client.request('POST', `${path}/rewind`, { at: time }),
-    lines: [
-      field('Tags restored', 'restoredCount', 'count'),
-      field('Tags deleted', 'deletedCount', 'count'),
-      field('Tags that cannot be restored', 'lostCount', 'count'),
-    ],
+    lines: lines(
+      'Tags restored: restoredCount, Tags deleted: deletedCount, Tags that cannot be restored: lostCount',
+    ),
   }
 }
 
@@ -82,30 +73,22 @@ async function changesSince(client: AdminClient, path: string, time: string): Pr
     isWhole = nextCursor === undefined || since.length < items.length
     if (since.length < items.length) break
   }
-  const names = (test: (now: string | undefined, before: string | undefined) => boolean) =>
-    [...tags].filter(([, { now, before }]) => now !== before && test(now, before)).map(([tag]) => tag)
+  const part = (verb: string, test: (now: string | undefined, before: string | undefined) => boolean) => {
+    const moved = [...tags].filter(([, { now, before }]) => now !== before && test(now, before))
+    const shown = moved
+      .slice(0, NAMED_MAX)
+      .map(([tag]) => tag)
+      .join(', ')
+    const more = moved.length > NAMED_MAX ? ', ...' : ''
+    return moved.length === 0 ? [] : [`${verb} ${plural(moved.length, 'tag')} (${shown}${more})`]
+  }
   const parts = [
-    part(
-      'removes',
-      names((_, before) => before === undefined),
-    ),
-    part(
-      'moves',
-      names((now, before) => now !== undefined && before !== undefined),
-    ),
-    part(
-      'restores',
-      names((now) => now === undefined),
-    ),
-  ].filter((text) => text !== undefined)
+    ...part('removes', (_, before) => before === undefined),
+    ...part('moves', (now, before) => now !== undefined && before !== undefined),
+    ...part('restores', (now) => now === undefined),
+  ]
   const more = isWhole ? '' : `, and what changed before the newest ${plural(read, 'move')}`
   return parts.length === 0 ? `no tag has moved since${more}` : `it ${parts.join(', ')}${more}`
-}
-
-function part(verb: string, names: string[]): string | undefined {
-  if (names.length === 0) return undefined
-  const shown = names.slice(0, NAMED_MAX).join(', ')
-  return `${verb} ${plural(names.length, 'tag')} (${shown}${names.length > NAMED_MAX ? ', ...' : ''})`
 }
 
 /**

@@ -1,4 +1,4 @@
-import { field } from '../cli/output.ts'
+import { columns } from '../cli/output.ts'
 import { lists, type Noun } from '../cli/verb.ts'
 import type { ItemOf } from '../http/operation.ts'
 import type { IntegrityRoutes } from './models.ts'
@@ -12,13 +12,7 @@ export const damage: Noun = {
       'List damaged content, and the repositories and tags that need it',
       '/damage',
       'There is no damaged content.',
-      [
-        field('digest', 'digest'),
-        field('kind', 'kind'),
-        field('size', 'bytes', 'bytes'),
-        field('found', 'foundAt', 'time'),
-        field('needed by', 'neededBy', formatUsers),
-      ],
+      columns('digest, kind, size: bytes, foundAt, neededBy | users', { users: formatUsers }),
     ),
   },
 }

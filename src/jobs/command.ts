@@ -1,8 +1,8 @@
 import { EventSourceParserStream, ParseError } from 'eventsource-parser/stream'
 import type { Card } from '../cli/answer.ts'
 import { type AdminClient, apiPath } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
-import { type Field, field, formatBytes, formatCount, formatText, type Terminal } from '../cli/output.ts'
+import { CommandError, EXIT, usageError } from '../cli/failure.ts'
+import { columns, field, formatBytes, formatCount, formatText, lines, type Terminal } from '../cli/output.ts'
 import { type Call, change, lists, type Noun } from '../cli/verb.ts'
 import type { ItemOf } from '../http/operation.ts'
 import { STARTABLE_KINDS } from './kinds.ts'
@@ -12,14 +12,12 @@ import type { JobsRoutes } from './models.ts'
 export const jobs: Noun = {
   summary: 'Manage long-running jobs',
   verbs: {
-    list: lists('List running jobs and those that ended recently', '/jobs', 'There are no jobs.', [
-      field('id', 'id'),
-      field('kind', 'kind'),
-      field('state', 'state'),
-      field('progress', 'progress', asProgress),
-      field('started', 'startedAt', 'time'),
-      field('by', 'startedBy'),
-    ]),
+    list: lists(
+      'List running jobs and those that ended recently',
+      '/jobs',
+      'There are no jobs.',
+      columns('id, kind, state, progress | progress, startedAt, by: startedBy', { progress: asProgress }),
+    ),
     show: {
       usage: '<job>',
       summary: 'Show a job',
@@ -38,12 +36,11 @@ export const jobs: Noun = {
       run: async (call) => {
         const [kind = ''] = call.args
         if (!STARTABLE_KINDS.some((known) => known === kind))
-          throw new CommandError(
+          throw usageError(
             `unknown kind of job "${kind}": expected ${new Intl.ListFormat('en', { type: 'disjunction' }).format(STARTABLE_KINDS)}`,
-            EXIT.usage,
           )
-        if (kind === 'backup' || kind === 'scrub') return startJob(call, kind)
-        await call.confirm(consequenceOf(kind, call.options.removeMany === 'true'))
+        if (kind !== 'backup' && kind !== 'scrub')
+          await call.confirm(consequenceOf(kind, call.options.removeMany === 'true'))
         return startJob(call, kind)
       },
     },
@@ -75,12 +72,8 @@ function consequenceOf(kind: string, isRemovingMany: boolean): string {
 /** Starts a job, and follows its progress unless --detach is given. */
 export async function startJob({ client, terminal, options }: Call, kind: string) {
   const isDetached = options.detach === 'true'
-  if (isDetached && client.isEmbedded) {
-    throw new CommandError(
-      '--detach needs a running server, which continues the job: start cay serve',
-      EXIT.usage,
-    )
-  }
+  if (isDetached && client.isEmbedded)
+    throw usageError('--detach needs a running server, which continues the job: start cay serve')
   const job = await client.request<Job>('POST', '/jobs', {
     kind,
     ...(options.removeMany === 'true' && { removeMany: true }),
@@ -131,16 +124,9 @@ function jobCard(job: Job): Card {
   return { value: job, lines: [...JOB_LINES, ...counts] }
 }
 
-const JOB_LINES: readonly Field[] = [
-  field('Id', 'id'),
-  field('Kind', 'kind'),
-  field('State', 'state'),
-  field('Progress', 'progress', asProgress),
-  field('Started by', 'startedBy'),
-  field('Started', 'startedAt', 'local time'),
-  field('Ended', 'endedAt', 'local time'),
-  field('Error', 'error'),
-]
+const JOB_LINES = lines('id, kind, state, progress | progress, startedBy, startedAt, endedAt, error', {
+  progress: asProgress,
+})
 
 /** Formats progress: `12 of 40`, or `12` if the total is unknown. */
 function asProgress(value: unknown): string {

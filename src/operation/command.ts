@@ -1,14 +1,18 @@
 import { CommandError, EXIT } from '../cli/failure.ts'
-import { field, formatText } from '../cli/output.ts'
+import { columns, lines } from '../cli/output.ts'
 import type { Noun } from '../cli/verb.ts'
 import type { AnswerOf } from '../http/operation.ts'
 import type { OperationRoutes } from './models.ts'
 
-function formatMirrors(mirrors: unknown): string {
-  return (mirrors as AnswerOf<OperationRoutes, 'server'>['mirrors'])
-    .map(({ upstream, address }) => `${upstream} at ${address}`)
-    .join(', ')
-}
+type Server = AnswerOf<OperationRoutes, 'server'>
+
+const LINES = lines(
+  'version, commit, startedAt, Time: time | local time, ready | yes, problem, Listens on: addresses, mirrors | mirrors',
+  {
+    mirrors: (mirrors) =>
+      (mirrors as Server['mirrors']).map(({ upstream, address }) => `${upstream} at ${address}`).join(', '),
+  },
+)
 
 /** `cay server` */
 export const server: Noun = {
@@ -23,27 +27,9 @@ export const server: Noun = {
             'no server is running on this data folder: start cay serve',
             EXIT.unreachable,
           )
-        const value = await client.request<AnswerOf<OperationRoutes, 'server'>>('GET', '/server')
-        return {
-          value,
-          lines: [
-            field('Version', 'version'),
-            field('Commit', 'commit'),
-            field('Started', 'startedAt', 'local time'),
-            field('Time', 'time', 'local time'),
-            field('Ready', 'ready', 'yes'),
-            field('Problem', 'problem'),
-            field('Listens on', 'addresses'),
-            field('Mirrors', 'mirrors', formatMirrors),
-          ],
-          tables: [
-            {
-              title: 'Settings',
-              items: value.settings,
-              columns: [field('name', 'name'), field('value', 'value', formatText)],
-            },
-          ],
-        }
+        const value = await client.request<Server>('GET', '/server')
+        const settings = { title: 'Settings', items: value.settings, columns: columns('name, value') }
+        return { value, lines: LINES, tables: [settings] }
       },
     },
   },

@@ -1,7 +1,16 @@
 import { type AdminClient, apiPath, withQuery } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
-import { type Field, field } from '../cli/output.ts'
-import { type Call, change, lists, type Noun, type Option, readToDestroy, shows } from '../cli/verb.ts'
+import { EXIT, unless, usageError } from '../cli/failure.ts'
+import { columns, lines } from '../cli/output.ts'
+import {
+  type Call,
+  change,
+  deletes,
+  lists,
+  type Noun,
+  type Option,
+  readToDestroy,
+  shows,
+} from '../cli/verb.ts'
 import { kebab } from '../config/settings.ts'
 import { startJob } from '../jobs/command.ts'
 
@@ -20,19 +29,10 @@ const SETTINGS: readonly Option[] = [
 const LISTS = ['repositories', 'tags', 'keep']
 const NUMBERS = ['newest', 'pushedDays', 'pulledDays', 'untaggedDays']
 
-const LINES: readonly Field[] = [
-  field('Name', 'name'),
-  field('Repositories', 'repositories'),
-  field('Tags', 'tags'),
-  field('Newest', 'newest'),
-  field('Order', 'order'),
-  field('Pushed days', 'pushedDays'),
-  field('Pulled days', 'pulledDays'),
-  field('Keep', 'keep'),
-  field('Untagged days', 'untaggedDays'),
-  field('Include immutable', 'includeImmutable', 'yes'),
-  field('Configured in', 'configuredIn'),
-]
+const LINES = lines(
+  `name, repositories, tags, newest, order, pushedDays, pulledDays, keep, untaggedDays, includeImmutable | yes,
+  configuredIn`,
+)
 
 /** `cay retention` */
 export const retention: Noun = {
@@ -42,40 +42,31 @@ export const retention: Noun = {
       'List retention policies',
       '/retention/policies',
       'There are no retention policies: use cay retention set, or [[retention]] in cay.toml.',
-      [
-        field('name', 'name'),
-        field('repositories', 'repositories'),
-        field('tags', 'tags'),
-        field('newest', 'newest'),
-        field('order', 'order'),
-        field('pushed', 'pushedDays'),
-        field('pulled', 'pulledDays'),
-        field('keep', 'keep'),
-        field('configured in', 'configuredIn'),
-      ],
+      columns(
+        'name, repositories, tags, newest, order, pushed: pushedDays, pulled: pulledDays, keep, configuredIn',
+      ),
     ),
-    show: shows('<policy>', 'Show a retention policy', (name) => pathOf(name), LINES),
+    show: shows('<policy>', 'Show a retention policy', pathOf, LINES),
     set: {
       usage: '<policy>',
       summary: 'Create a retention policy, or change its settings; "none" removes a setting',
       options: SETTINGS,
       run: async ({ client, args: [name = ''], options }) => {
         if (Object.keys(givenOf(options)).length === 0)
-          throw new CommandError('name at least one setting: see cay retention set --help', EXIT.usage)
+          throw usageError('name at least one setting: see cay retention set --help')
         const { settings, ifSame } = await settingsOf(client, name, options)
         return change(client, `set retention policy ${name}`, 'PUT', pathOf(name), settings, ifSame)
       },
     },
-    delete: {
-      usage: '<policy>',
-      summary: 'Delete a retention policy; tags that it has expired stay expired',
-      isDestructive: true,
-      run: async ({ client, args: [name = ''], confirm }) => {
-        const { ifSame } = await readToDestroy(client, pathOf(name))
-        await confirm(`deletes the retention policy ${name}`)
-        return change(client, `deleted retention policy ${name}`, 'DELETE', pathOf(name), undefined, ifSame)
-      },
-    },
+    delete: deletes(
+      '<policy>',
+      'Delete a retention policy; tags that it has expired stay expired',
+      pathOf,
+      (name) => ({
+        confirm: `deletes the retention policy ${name}`,
+        done: `deleted retention policy ${name}`,
+      }),
+    ),
     test: {
       usage: '[policy]',
       summary: 'List what the policies would do with each tag, and why; with settings, as if they were set',
@@ -99,21 +90,14 @@ export const retention: Noun = {
   },
 }
 
-const TESTED: readonly Field[] = [
-  field('repository', 'repository'),
-  field('tag', 'tag', 'tags'),
-  field('expires', 'expires', 'yes'),
-  field('policy', 'policy'),
-  field('reason', 'reason'),
-  field('pushed', 'pushedAt', 'time'),
-  field('pulled', 'lastPulledAt', 'time'),
-]
+const TESTED = columns(
+  'repository, tag | tags, expires | yes, policy, reason, pushedAt, pulled: lastPulledAt',
+)
 
 async function test({ client, args: [policy], options }: Call) {
   const { repository, expiring } = options
   const isNew = Object.keys(givenOf(options)).length > 0
-  if (isNew && policy === undefined)
-    throw new CommandError('name the policy that these settings are for', EXIT.usage)
+  if (isNew && policy === undefined) throw usageError('name the policy that these settings are for')
   const settings = policy === undefined ? {} : (await settingsOf(client, policy, options)).settings
   const texts = Object.entries(settings).map(([name, value]) => [name, String(value)])
   return {
@@ -130,29 +114,26 @@ function pathOf(name: string): string {
 
 /** Returns the settings of a policy, changed as the options say. One that does not exist begins without any. */
 async function settingsOf(client: AdminClient, name: string, options: Readonly<Record<string, string>>) {
-  const existing = await readToDestroy<Record<string, unknown>>(client, pathOf(name)).catch((error) => {
-    if (error instanceof CommandError && error.exit === EXIT.absent) return undefined
-    throw error
-  })
+  const existing = await unless(EXIT.absent, readToDestroy<Record<string, unknown>>(client, pathOf(name)))
   const { name: _, configuredIn: _c, ...before } = existing?.value ?? {}
   const settings = { ...before, ...givenOf(options) }
   const kept = Object.entries(settings).filter(([, value]) => value !== undefined)
   if (!('repositories' in settings))
-    throw new CommandError(`name the repositories of the policy ${name} with --repositories`, EXIT.usage)
+    throw usageError(`name the repositories of the policy ${name} with --repositories`)
   return { settings: Object.fromEntries(kept), ifSame: existing?.ifSame ?? {} }
 }
 
 /** Returns the settings that the options name; undefined for one that is removed. */
 function givenOf(options: Readonly<Record<string, string>>): Record<string, unknown> {
   const given: Record<string, unknown> = {}
-  for (const name of LISTS) {
-    const text = options[name]
-    if (text !== undefined) given[name] = text === 'none' ? undefined : text.split(',')
+  const take = (names: readonly string[], parse: (name: string, text: string) => unknown) => {
+    for (const name of names) {
+      const text = options[name]
+      if (text !== undefined) given[name] = text === 'none' ? undefined : parse(name, text)
+    }
   }
-  for (const name of NUMBERS) {
-    const text = options[name]
-    if (text !== undefined) given[name] = text === 'none' ? undefined : wholeNumber(name, text)
-  }
+  take(LISTS, (_, text) => text.split(','))
+  take(NUMBERS, wholeNumber)
   if (options.order !== undefined) given.order = options.order
   if (options.includeImmutable !== undefined) given.includeImmutable = options.includeImmutable === 'yes'
   return given
@@ -160,5 +141,5 @@ function givenOf(options: Readonly<Record<string, string>>): Record<string, unkn
 
 function wholeNumber(name: string, text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text)
-  throw new CommandError(`--${kebab(name)} is "${text}": expected a whole number or "none"`, EXIT.usage)
+  throw usageError(`--${kebab(name)} is "${text}": expected a whole number or "none"`)
 }
