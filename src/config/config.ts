@@ -33,22 +33,28 @@ export interface LoadedConfig {
 /** Where settings are configured, by path: the path of a file, a flag or a variable. Others have their default. */
 export type SettingSources = Readonly<Record<string, string>>
 
-/** Variables that set the first account's password. They are not settings, because settings are shown. */
-const ADMIN_VARIABLES = ['CAY_ADMIN_PASSWORD', 'CAY_ADMIN_PASSWORD_FILE'] as const
+/** How the name of every variable begins. */
+const PREFIX = 'CAY_'
 
-/** Variables of commands for a remote server. They are not settings of a server. */
-const CLIENT_VARIABLES = ['CAY_SERVER', 'CAY_TOKEN', 'CAY_TOKEN_FILE'] as const
+/** The variable that names the configuration file. */
+const FILE_VARIABLE = 'CAY_CONFIG'
 
 /** The variable of cay's container image, which changes the defaults. */
 const CONTAINER_VARIABLE = 'CAY_CONTAINER'
 
 /** The defaults in a container: a published port is forwarded to its address, and clients connect without TLS. */
 const CONTAINER_DEFAULTS = { listen: ['0.0.0.0:5000'], tls: 'off' }
-/** How the name of every variable begins. */
-const PREFIX = 'CAY_'
 
-/** The variable that names the configuration file. */
-const FILE_VARIABLE = 'CAY_CONFIG'
+/** Variables that are not settings: settings are shown, so passwords are not, nor are the options of commands. */
+const OTHER_VARIABLES = [
+  FILE_VARIABLE,
+  CONTAINER_VARIABLE,
+  'CAY_ADMIN_PASSWORD',
+  'CAY_ADMIN_PASSWORD_FILE',
+  'CAY_SERVER',
+  'CAY_TOKEN',
+  'CAY_TOKEN_FILE',
+]
 
 /**
  * Loads the configuration. Flags override environment variables, which override the file, which overrides defaults. The
@@ -152,46 +158,37 @@ function check(values: Record<string, unknown>, sources: Map<string, string>): C
   const config = Value.Default(ConfigSchema, fillObjects(values))
   const [error] = Value.Errors(ConfigSchema, config)
   if (error === undefined) return config as Config
-  const path = error.path
-    .slice(1)
-    .split('/')
+  const keys = error.path.slice(1).split('/')
+  const path = keys
     .map(kebab)
     .join('.')
     .replace(/\.\d+$/, '')
   const setting = SETTINGS.find((candidate) => candidate.path === path)
   const source = sources.get(setting?.path ?? path.replace(/\.\d+\..*$/, ''))
-  throw new ConfigError(
-    `${path}${source === undefined ? '' : ` (from ${source})`} is ${shown(path, error.value)}: ` +
-      (setting === undefined
-        ? error.message
-        : `expected ${expectation(setting.schema, setting.keys.at(-1) ?? '')}`),
-  )
-}
-
-/** Formats an invalid value, unless it can be a secret. */
-function shown(path: string, value: unknown): string {
-  return path.endsWith('password') ? 'invalid' : JSON.stringify(value)
+  const from = source === undefined ? '' : ` (from ${source})`
+  const shown = path.endsWith('password') ? 'invalid' : JSON.stringify(error.value)
+  const expected = setting && `expected ${expectation(setting.schema, setting.keys.at(-1) ?? '')}`
+  throw new ConfigError(`${path}${from} is ${shown}: ${expected ?? error.message}`)
 }
 
 /** Adds the missing sections, so that defaults can be filled in. */
 function fillObjects(values: Record<string, unknown>): Record<string, unknown> {
-  for (const { keys } of SETTINGS) {
-    let section = values
-    for (const key of keys.slice(0, -1)) {
-      section[key] ??= {}
-      section = section[key] as Record<string, unknown>
-    }
-  }
+  for (const { keys } of SETTINGS) sectionOf(values, keys)
   return values
 }
 
-function put(values: Record<string, unknown>, [key = '', ...rest]: string[], value: unknown): void {
-  if (rest.length === 0) {
-    values[key] = value
-    return
+function put(values: Record<string, unknown>, keys: string[], value: unknown): void {
+  sectionOf(values, keys)[keys.at(-1) ?? ''] = value
+}
+
+/** Returns the section that contains a setting, and creates it if it is missing. */
+function sectionOf(values: Record<string, unknown>, keys: string[]): Record<string, unknown> {
+  let section = values
+  for (const key of keys.slice(0, -1)) {
+    section[key] ??= {}
+    section = section[key] as Record<string, unknown>
   }
-  values[key] ??= {}
-  put(values[key] as Record<string, unknown>, rest, value)
+  return section
 }
 
 function fromText(setting: Setting, text: string, source: string): unknown {
@@ -207,15 +204,12 @@ function fromText(setting: Setting, text: string, source: string): unknown {
 
 /** Returns warnings, not errors: Kubernetes sets CAY_PORT and CAY_SERVICE_HOST for a Service called cay. */
 function unknownVariables(environment: Record<string, string | undefined>): string[] {
-  const ours = [FILE_VARIABLE, CONTAINER_VARIABLE, ...ADMIN_VARIABLES, ...CLIENT_VARIABLES]
-  const known = new Set([...ours, ...SETTINGS.map(({ variable }) => variable)])
+  const known = [...OTHER_VARIABLES, ...SETTINGS.map(({ variable }) => variable)]
+  const suffixes = known.map((name) => name.slice(PREFIX.length))
   return Object.keys(environment)
-    .filter((name) => name.startsWith(PREFIX) && !known.has(name))
+    .filter((name) => name.startsWith(PREFIX) && !known.includes(name))
     .map((name) => {
-      const near = nearest(
-        name.slice(PREFIX.length),
-        [...known].map((one) => one.slice(PREFIX.length)),
-      )
+      const near = nearest(name.slice(PREFIX.length), suffixes)
       const hint = near === undefined ? '' : `; did you mean ${PREFIX}${near}?`
       return `the environment variable ${name} is not a setting of cay${hint}`
     })
@@ -228,14 +222,14 @@ function suggestion(name: string): string {
   return near === undefined ? '' : `; did you mean "${near}"?`
 }
 
+/** The share of its characters in which a name can differ from the one that is meant. */
+const LIKENESS = 0.34
+
 /** Returns the name that is most like the given one, unless none is like it. */
 function nearest(name: string, names: readonly string[]): string | undefined {
   const near = closest(name, names)
   return distance(name, near) <= Math.max(1, name.length * LIKENESS) ? near : undefined
 }
-
-/** The share of its characters in which a name can differ from the one that is meant. */
-const LIKENESS = 0.34
 
 function defaultDataFolder(environment: Record<string, string | undefined>): string {
   if (process.getuid?.() === 0 || isContainer(environment)) return '/var/lib/cay'

@@ -2,33 +2,30 @@ import { readFileSync } from 'node:fs'
 import type { Config, UpstreamConfig } from './schema.ts'
 import { ConfigError } from './values.ts'
 
+type Unchanged =
+  | 'name'
+  | 'redirects'
+  | 'repositories'
+  | 'connections'
+  | 'bytesPerSecond'
+  | 'gone'
+  | 'refused'
+  | 'offline'
+
 /** An upstream's settings, with its secrets read from their files. */
-export interface UpstreamSettings {
-  /** The first component of its repository names in cay, for example `docker.io`. */
-  name: string
+export interface UpstreamSettings extends Readonly<Pick<UpstreamConfig, Unchanged>> {
   /** The URL of its registry, and then those of its mirrors, in the order in which they are tried. */
   urls: readonly [URL, ...URL[]]
   /** More names that containerd can send as `ns`. */
   hosts: readonly string[]
   /** The namespace of names without one, such as `library` of Docker Hub. */
   namespace: string | undefined
-  redirects: readonly string[]
   proxy: string | undefined
   ca: string | undefined
   credentials: UpstreamCredentials
-  /** Patterns of the upstream's repositories that can be pulled; empty for all. */
-  repositories: readonly string[]
   /** Its blobs are never served in repositories of other upstreams. */
   isPrivate: boolean
-  /** The most blobs that are fetched at the same time. */
-  connections: number
-  bytesPerSecond: number
   freshSeconds: number | undefined
-  /** Whether to keep a cached tag that the upstream no longer has, and to serve one that it refuses. */
-  gone: 'keep' | 'drop'
-  refused: 'serve' | 'refuse'
-  /** Only cached content is served. */
-  offline: boolean
 }
 
 /** The credentials for an upstream. */
@@ -66,7 +63,15 @@ export function readUpstreams(config: Pick<Config, 'upstream' | 'cache'>): Upstr
   const names = config.upstream.map(({ name }) => name)
   const twice = names.find((name, at) => names.indexOf(name) !== at)
   if (twice !== undefined) throw new ConfigError(`the upstream ${twice} is configured twice: remove one`)
-  return config.upstream.map((upstream) => readUpstream(upstream, config.cache.offline))
+  return config.upstream.map((upstream) => {
+    const { name, ca } = upstream
+    const settings = upstreamSettings(upstream, config.cache.offline)
+    return {
+      ...settings,
+      ca: ca === undefined ? undefined : readText(name, 'ca', ca),
+      credentials: readCredentials(upstream, settings.urls[0]),
+    }
+  })
 }
 
 /**
@@ -84,35 +89,25 @@ export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upst
   })
 }
 
-function readUpstream(upstream: UpstreamConfig, isOffline: boolean): UpstreamSettings {
-  const { name, ca } = upstream
-  const settings = upstreamSettings(upstream, isOffline)
-  return {
-    ...settings,
-    ca: ca === undefined ? undefined : readText(name, 'ca', ca),
-    credentials: readCredentials(upstream, settings.urls[0]),
-  }
-}
-
 /**
  * Returns the settings of an upstream without its credentials. `ca` is the text of the certificates.
  * @throws Error with the upstream and the setting
  */
 export function upstreamSettings(upstream: UpstreamConfig, isOffline: boolean): UpstreamSettings {
-  const { name, hosts, mirrors, redirects, proxy, ca, repositories, freshSeconds } = upstream
+  const { name, url, mirrors, private: isPrivate, proxy, ca, freshSeconds } = upstream
   const preset = PRESETS[name]
-  const url = urlOf(name, 'url', upstream.url ?? preset?.url ?? `https://${name}`)
+  const first = urlOf(name, 'url', url ?? preset?.url ?? `https://${name}`)
   return {
     name,
-    urls: [url, ...mirrors.map((mirror) => urlOf(name, 'mirrors', mirror))],
-    hosts: [...(preset?.hosts ?? []), ...hosts],
+    urls: [first, ...mirrors.map((mirror) => urlOf(name, 'mirrors', mirror))],
+    hosts: [...(preset?.hosts ?? []), ...upstream.hosts],
     namespace: preset?.namespace,
-    redirects,
+    redirects: upstream.redirects,
     proxy,
     ca,
     credentials: {},
-    repositories,
-    isPrivate: upstream.private,
+    repositories: upstream.repositories,
+    isPrivate,
     connections: upstream.connections,
     bytesPerSecond: upstream.bytesPerSecond,
     freshSeconds,
@@ -158,13 +153,8 @@ function dockerEntry(name: string, path: string, { host }: URL): UpstreamCredent
       `upstream ${name}: credentials: ${path} is not a Docker config.json: ${(error as Error).message}`,
     )
   }
-  const names = [
-    name,
-    host,
-    `https://${host}`,
-    `https://${name}`,
-    ...(name === 'docker.io' ? HUB_ENTRIES : []),
-  ]
+  const hub = name === 'docker.io' ? HUB_ENTRIES : []
+  const names = [name, host, `https://${host}`, `https://${name}`, ...hub]
   const found = names.map((one) => auths[one]).find((entry) => entry !== undefined)
   const [username, ...password] = Buffer.from(found?.auth ?? '', 'base64')
     .toString()

@@ -1,30 +1,18 @@
 import type { Card } from '../cli/answer.ts'
-import { type AdminClient, apiPath, type Page, withQuery } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
+import { apiPath, type Page, withQuery } from '../cli/client.ts'
+import { usageError } from '../cli/failure.ts'
 import { formatReference, isDigest, type Named, parseReferences, resolve, wholeDigest } from '../cli/input.ts'
-import { type Field, field, formatText } from '../cli/output.ts'
+import { columns, type Format, formatText, lines } from '../cli/output.ts'
 import { type Call, change, type Noun, plural, readToDestroy } from '../cli/verb.ts'
 import { purgeRepository } from '../garbage/command.ts'
 import { wayBack } from '../history/command.ts'
 import type { AnswerOf } from '../http/operation.ts'
 import type { ContentRoutes } from './models.ts'
 
-const COLUMNS: readonly Field[] = [
-  field('digest', 'digest'),
-  field('kind', 'kind'),
-  field('manifest size', 'bytes', 'bytes'),
-  field('tags', 'tags', 'tags'),
-  field('pushed', 'pushedAt', 'time'),
-]
+const COLUMNS = 'digest, kind, manifest size: bytes, tags | tags, pushedAt'
 
-const DELETED_COLUMNS: readonly Field[] = [
-  ...COLUMNS,
-  field('deleted', 'deletedAt', 'time'),
-  field('restorable until', 'restorableUntil', 'time'),
-]
-
-/** Columns of labels and of annotations. */
-const WORDS: readonly Field[] = [field('name', '0'), field('value', '1')]
+const LISTED = columns(COLUMNS)
+const DELETED = columns(`${COLUMNS}, deletedAt, restorableUntil | time`)
 
 /** One manifest: `app:1.0`, `app@sha256:...`, or the repository and the reference as two words. */
 const ONE_MANIFEST = { usage: '<repository> [reference]', shown: 'REFERENCE' }
@@ -43,7 +31,7 @@ export const manifests: Noun = {
       options: [['--deleted', 'list deleted manifests that can be restored']],
       run: ({ args: [repository = ''], options: { deleted } }) => ({
         list: withQuery(`${apiPath('repositories', repository)}/manifests`, { deleted }),
-        columns: deleted === 'true' ? DELETED_COLUMNS : COLUMNS,
+        columns: deleted === 'true' ? DELETED : LISTED,
         none: `There are no manifests in ${repository}.`,
       }),
     },
@@ -55,9 +43,7 @@ export const manifests: Noun = {
     raw: {
       ...ONE_MANIFEST,
       summary: 'Print a manifest, byte for byte',
-      run: async ({ client, args }) => ({
-        raw: await client.send('GET', `${await pathOf(client, args)}/raw`),
-      }),
+      run: async (call) => ({ raw: await call.client.send('GET', `${await pathOf(call)}/raw`) }),
     },
     delete: {
       ...ONE_MANIFEST,
@@ -84,14 +70,10 @@ export const manifests: Noun = {
       summary: 'Restore a deleted manifest and the tags that were deleted with it',
       run: async ({ client, args }) => {
         const named = await resolve(client, parseReferences(args)[0])
-        const value = await client.request<
-          AnswerOf<ContentRoutes, 'repositories/:repository/manifests/:reference/restore', 'post'>
-        >('POST', `${manifestPath(named)}/restore`)
+        const value = await client.request<Restored>('POST', `${manifestPath(named)}/restore`)
         const names = value.tags.length === 0 ? '' : `: ${value.tags.join(', ')}`
-        return {
-          value,
-          line: `restored ${formatReference(named)} and ${plural(value.tags.length, 'tag')}${names}`,
-        }
+        const line = `restored ${formatReference(named)} and ${plural(value.tags.length, 'tag')}${names}`
+        return { value, line }
       },
     },
     purge: {
@@ -107,40 +89,33 @@ export const manifests: Noun = {
         const digests = named.map(({ reference }) => reference)
         if (named.every((one) => one.repository === repository && isDigest(one.reference)))
           return await purgeRepository(call, repository, digests)
-        throw new CommandError('name manifests of one repository by their digests', EXIT.usage)
+        throw usageError('name manifests of one repository by their digests')
       },
     },
     referrers: {
       ...ONE_MANIFEST,
       summary: 'Show the referrers of a manifest (signatures, SBOMs, attestations) as a tree',
-      run: async ({ client, args }) => {
-        const value = await client.request<
-          AnswerOf<ContentRoutes, 'repositories/:repository/manifests/:reference/referrers'>
-        >('GET', `${await pathOf(client, args)}/referrers`)
+      run: async (call) => {
+        const value = await call.client.request<Referrers>('GET', `${await pathOf(call)}/referrers`)
         const items = (value.referrers as Referrer[]).flatMap((referrer) => flatten(referrer, 0))
+        const title = items.length === 0 ? 'There are no referrers' : 'Referrers'
         return {
           value,
-          lines: [field('Subject', 'digest'), field('Incomplete', 'truncated', 'yes')],
-          tables: [
-            {
-              title: items.length === 0 ? 'There are no referrers' : 'Referrers',
-              items,
-              columns: [
-                field('digest', 'text'),
-                field('kind', 'referrer.kind'),
-                field('artifact type', 'referrer.artifactType'),
-                field('manifest size', 'referrer.bytes', 'bytes'),
-              ],
-            },
-          ],
+          lines: lines('Subject: digest, Incomplete: truncated | yes'),
+          tables: [{ title, items, columns: REFERRERS }],
         }
       },
     },
   },
 }
 
+const REFERRERS = columns('digest: text, referrer.kind, referrer.artifactType, manifest size: referrer.bytes')
+
 /** What a manifest is, and its parts. */
 export type Manifest = AnswerOf<ContentRoutes, 'repositories/:repository/manifests/:reference'>
+
+type Restored = AnswerOf<ContentRoutes, 'repositories/:repository/manifests/:reference/restore', 'post'>
+type Referrers = AnswerOf<ContentRoutes, 'repositories/:repository/manifests/:reference/referrers'>
 
 interface Referrer {
   digest: string
@@ -152,59 +127,34 @@ function manifestPath({ repository, reference }: Named): string {
 }
 
 /** Returns the path of the manifest that the arguments name, which may be by a shortened digest. */
-async function pathOf(client: AdminClient, args: readonly string[]): Promise<string> {
+async function pathOf({ client, args }: Call): Promise<string> {
   return manifestPath(await resolve(client, parseReferences(args)[0]))
 }
 
-async function manifestCard({ client, args }: Call): Promise<Card> {
-  const value = await client.request<Manifest>('GET', await pathOf(client, args))
-  const { layers, manifests, history, labels, annotations } = value
+async function manifestCard(call: Call): Promise<Card> {
+  const value = await call.client.request<Manifest>('GET', await pathOf(call))
+  const table = (title: string, items: readonly unknown[], text: string) => ({
+    title,
+    items,
+    columns: columns(text, FORMATS),
+  })
   return {
     value,
-    lines: [
-      field('Digest', 'digest'),
-      field('Kind', 'kind'),
-      field('Media type', 'mediaType'),
-      field('Artifact type', 'artifactType'),
-      field('Platform', 'image.platform', asPlatform),
-      field('Size', 'totalBytes', 'bytes'),
-      field('Tags', 'tags'),
-      field('Subject', 'subject'),
-      field('Pushed', 'pushedAt', 'local time'),
-      field('Created', 'image.createdAt', 'local time'),
-      field('Author', 'image.author'),
-      field('User', 'image.user'),
-      field('Entrypoint', 'image.entrypoint', asWords),
-      field('Command', 'image.command', asWords),
-    ],
+    lines: lines(
+      `digest, kind, mediaType, artifactType, image.platform | platform, Size: totalBytes, tags, subject, pushedAt,
+      image.createdAt, image.author, image.user, image.entrypoint | words, image.command | words`,
+      FORMATS,
+    ),
     tables: [
-      {
-        title: 'Manifests',
-        items: manifests,
-        columns: [
-          field('platform', 'platform', asPlatform),
-          field('digest', 'digest'),
-          field('kind', 'kind'),
-          field('size', 'totalBytes', 'bytes'),
-          field('stored', 'exists', 'yes'),
-        ],
-      },
-      {
-        title: 'Layers',
-        items: layers,
-        columns: [
-          field('digest', 'digest', 'short digest'),
-          field('size', 'bytes', 'bytes'),
-          field('created by', 'createdBy', asShort),
-        ],
-      },
-      {
-        title: 'History',
-        items: history,
-        columns: [field('created', 'createdAt', 'time'), field('by', 'createdBy', asShort)],
-      },
-      { title: 'Labels', items: Object.entries(labels), columns: WORDS },
-      { title: 'Annotations', items: Object.entries(annotations), columns: WORDS },
+      table(
+        'Manifests',
+        value.manifests,
+        'platform | platform, digest, kind, size: totalBytes, stored: exists | yes',
+      ),
+      table('Layers', value.layers, 'digest | short digest, size: bytes, createdBy | short'),
+      table('History', value.history, 'createdAt, by: createdBy | short'),
+      table('Labels', Object.entries(value.labels), 'name: 0, value: 1'),
+      table('Annotations', Object.entries(value.annotations), 'name: 0, value: 1'),
     ],
   }
 }
@@ -225,17 +175,17 @@ function asPlatform(value: unknown): string {
     .join('/')
 }
 
-function asWords(value: unknown): string {
-  return JSON.stringify(value) === '[]' ? '' : formatText(JSON.stringify(value))
-}
-
-/** Shortens a command, which can be as long as a script. */
-function asShort(value: unknown): string {
-  const text = formatText(value)
-  return text.length > SHORT_CHARACTERS ? `${text.slice(0, SHORT_CHARACTERS)}…` : text
-}
-
 const SHORT_CHARACTERS = 80
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  platform: asPlatform,
+  words: (value) => (JSON.stringify(value) === '[]' ? '' : formatText(JSON.stringify(value))),
+  /** Shortens a command, which can be as long as a script. */
+  short: (value) => {
+    const text = formatText(value)
+    return text.length > SHORT_CHARACTERS ? `${text.slice(0, SHORT_CHARACTERS)}…` : text
+  },
+}
 
 /** Returns a tree as rows; each is indented further than its subject. */
 function flatten(referrer: Referrer, depth: number): { text: string; referrer: Referrer }[] {
@@ -256,25 +206,12 @@ export const blobs: Noun = {
       run: async ({ client, args: [digest = ''] }) => {
         const value = await client.request<Page>('GET', apiPath('blobs', await wholeDigest(client, digest)))
         const more = value.nextCursor === undefined ? '' : ' (first page)'
-        return {
-          value,
-          lines: [
-            field('Digest', 'digest'),
-            field('Size', 'bytes', 'bytes'),
-            field('Stored', 'storedAt', 'local time'),
-          ],
-          tables: [
-            {
-              title: `Used in${more}`,
-              items: value.items,
-              columns: [
-                field('repository', 'repository'),
-                field('since', 'linkedAt', 'time'),
-                field('unreferenced since', 'unreferencedAt', 'time'),
-              ],
-            },
-          ],
+        const table = {
+          title: `Used in${more}`,
+          items: value.items,
+          columns: columns('repository, since: linkedAt, unreferenced since: unreferencedAt'),
         }
+        return { value, lines: lines('digest, Size: bytes, storedAt'), tables: [table] }
       },
     },
   },

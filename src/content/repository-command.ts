@@ -1,8 +1,8 @@
 import type { Card } from '../cli/answer.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
+import { usageError } from '../cli/failure.ts'
 import { parseDays, timeArgument } from '../cli/input.ts'
-import { type Field, field, formatBytes, formatText } from '../cli/output.ts'
+import { columns, type Field, field, formatBytes, formatText, lines } from '../cli/output.ts'
 import { type Call, change, create, lists, type Noun, type Option, plural, shows } from '../cli/verb.ts'
 import { purgeRepository } from '../garbage/command.ts'
 import { rewind, wayBack } from '../history/command.ts'
@@ -27,22 +27,12 @@ const SETTINGS: readonly Option[] = [
 /** How many tags a card shows. */
 const NEWEST_TAGS = 10
 
-const COLUMNS: readonly Field[] = [
-  field('name', 'name'),
-  field('tags', 'tagCount', 'count'),
-  field('size', 'bytes', 'bytes'),
-  field('own', 'uniqueBytes', 'bytes'),
-  field('pushed', 'lastPushedAt', 'time'),
-  field('pulled', 'lastPulledAt', 'time'),
-  field('pulls', 'pullCount', 'count'),
-]
+const COLUMNS = columns(
+  `name, tags: tagCount, size: bytes, own: uniqueBytes, pushed: lastPushedAt, pulled: lastPulledAt,
+  pulls: pullCount`,
+)
 
-const DELETED_COLUMNS: readonly Field[] = [
-  field('name', 'name'),
-  field('size', 'bytes', 'bytes'),
-  field('deleted', 'deletedAt', 'time'),
-  field('restorable until', 'restorableUntil', 'time'),
-]
+const DELETED_COLUMNS = columns('name, size: bytes, deletedAt, restorableUntil | time')
 
 /** `cay repo` */
 export const repositories: Noun = {
@@ -67,7 +57,7 @@ export const repositories: Noun = {
     show: {
       usage: '<repository>',
       summary: 'Show a repository: its contents, usage and newest tags',
-      run: (call) => repositoryCard(call),
+      run: repositoryCard,
     },
     create: {
       usage: '<repository>',
@@ -82,15 +72,10 @@ export const repositories: Noun = {
       options: SETTINGS,
       run: ({ client, args: [name = ''], options }) => {
         const settings = settingsOf(options)
-        if (Object.keys(settings).length > 0)
-          return change(
-            client,
-            `changed repository ${name}`,
-            'PATCH',
-            apiPath('repositories', name),
-            settings,
-          )
-        throw new CommandError('name at least one setting to change: see cay repo set --help', EXIT.usage)
+        if (Object.keys(settings).length === 0)
+          throw usageError('name at least one setting to change: see cay repo set --help')
+        const path = apiPath('repositories', name)
+        return change(client, `changed repository ${name}`, 'PATCH', path, settings)
       },
     },
     delete: {
@@ -118,13 +103,8 @@ export const repositories: Noun = {
       run: ({ client, args: [name = ''], options, terminal }) => {
         const at = options.deletedAt
         const body = at === undefined ? {} : { deletedAt: timeArgument(at, terminal.now(), 'past') }
-        return change(
-          client,
-          `restored repository ${name}`,
-          'POST',
-          `${apiPath('repositories', name)}/restore`,
-          body,
-        )
+        const path = `${apiPath('repositories', name)}/restore`
+        return change(client, `restored repository ${name}`, 'POST', path, body)
       },
     },
     rewind: {
@@ -134,16 +114,13 @@ export const repositories: Noun = {
       isDestructive: true,
       run: rewind,
     },
-    history: {
-      usage: '<repository>',
-      summary: 'List the moves of all tags of a repository, newest first',
-      isList: true,
-      run: ({ args: [name = ''] }) => ({
-        list: `${apiPath('repositories', name)}/history`,
-        columns: HISTORY_COLUMNS,
-        none: 'No tag has been set or moved.',
-      }),
-    },
+    history: lists(
+      'List the moves of all tags of a repository, newest first',
+      ({ args: [name = ''] }) => `${apiPath('repositories', name)}/history`,
+      'No tag has been set or moved.',
+      HISTORY_COLUMNS,
+      { usage: '<repository>' },
+    ),
     pulls: {
       usage: '<repository>',
       summary: 'List who pulled from a repository in the last 90 days, by day, tag and account',
@@ -173,22 +150,7 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
   ])
   return {
     value,
-    lines: [
-      field('Name', 'name'),
-      field('Description', 'description'),
-      ...(await newestLines(client, path, newest.items)),
-      field('Tags', 'tagCount', 'count'),
-      field('Manifests', 'manifestCount', 'count'),
-      field('Size', 'bytes', 'bytes'),
-      field('Not shared', 'uniqueBytes', 'bytes'),
-      field('Pulls', 'pullCount', 'count'),
-      field('Last pulled', 'lastPulledAt', 'local time'),
-      field('Pushes', 'pushCount', 'count'),
-      field('Last pushed', 'lastPushedAt', 'local time'),
-      field('Created', 'createdAt', 'local time'),
-      field('Immutable tags', 'immutableTags'),
-      field('Never tagged', 'untaggedDays', 'kept days'),
-    ],
+    lines: [...NAMES, ...(await newestLines(client, path, newest.items)), ...COUNTS],
     tables: [
       {
         title: newest.nextCursor === undefined ? 'Tags' : `The newest ${newest.items.length} tags`,
@@ -199,6 +161,12 @@ async function repositoryCard({ client, args: [name = ''], options }: Call): Pro
     ],
   }
 }
+
+const NAMES = lines('name, description')
+
+const COUNTS =
+  lines(`Tags: tagCount, Manifests: manifestCount, Size: bytes, Not shared: uniqueBytes, Pulls: pullCount,
+  lastPulledAt, Pushes: pushCount, lastPushedAt, createdAt, immutableTags, Never tagged: untaggedDays | kept days`)
 
 /** Describes the newest tag that is not a signature's or the like: most likely what the repository is for. */
 async function newestLines(client: AdminClient, path: string, newest: unknown[]): Promise<Field[]> {
@@ -214,16 +182,14 @@ async function newestLines(client: AdminClient, path: string, newest: unknown[])
 
 /** Returns the settings that the options name, in the form of the API. */
 function settingsOf(options: Readonly<Record<string, string>>) {
-  const { description, untaggedDays, immutableTags: patterns } = options
+  const { description, untaggedDays: days, immutableTags: patterns } = options
   return {
     ...(description === undefined ? {} : { description }),
-    ...(untaggedDays === undefined ? {} : { untaggedDays: parseUntaggedDays(untaggedDays) }),
+    ...(days === undefined
+      ? {}
+      : { untaggedDays: days === 'default' ? null : parseDays(days, '--untagged-days') }),
     ...(patterns === undefined ? {} : { immutableTags: patterns === 'none' ? [] : patterns.split(',') }),
   }
-}
-
-function parseUntaggedDays(text: string): number | null {
-  return text === 'default' ? null : parseDays(text, '--untagged-days')
 }
 
 /** `cay storage` */
@@ -231,44 +197,33 @@ export const storage: Noun = {
   summary: 'Show disk usage',
   byDefault: 'show',
   verbs: {
-    show: shows(undefined, 'Show how much is stored and how much is free', () => '/storage', [
-      field('Blobs', 'blobs.count', 'count'),
-      field('Bytes of blobs', 'blobs.bytes', 'bytes'),
-      field('Uploads', 'uploads.count', 'count'),
-      field('Bytes of uploads', 'uploads.bytes', 'bytes'),
-      field('Free on the disk', 'disk.freeBytes', 'bytes'),
-      field('Size of the disk', 'disk.totalBytes', 'bytes'),
-      field('Damaged', 'damagedCount', 'count'),
-    ]),
-    repositories: {
-      summary: 'List how much each repository stores, by itself and shared with others',
-      isList: true,
-      options: [
-        [
-          '--sort <field>',
-          'sort by bytes (largest first, with deleted ones), or by name [bytes]',
-          ['name', 'bytes'],
+    show: shows(
+      undefined,
+      'Show how much is stored and how much is free',
+      () => '/storage',
+      lines(
+        `Blobs: blobs.count | count, Bytes of blobs: blobs.bytes, Uploads: uploads.count | count,
+        Bytes of uploads: uploads.bytes, Free on the disk: disk.freeBytes, Size of the disk: disk.totalBytes,
+        Damaged: damagedCount`,
+      ),
+    ),
+    repositories: lists(
+      'List how much each repository stores, by itself and shared with others',
+      ({ options: { sort = 'bytes' } }) => withQuery('/storage/repositories', { sort }),
+      'There are no repositories.',
+      columns('repository, blobs: blobCount, size: bytes, own: uniqueBytes, shared: sharedBytes, deletedAt'),
+      {
+        options: [
+          [
+            '--sort <field>',
+            'sort by bytes (largest first, with deleted ones), or by name [bytes]',
+            ['name', 'bytes'],
+          ],
         ],
-      ],
-      run: ({ options: { sort = 'bytes' } }) => ({
-        list: withQuery('/storage/repositories', { sort }),
-        columns: [
-          field('repository', 'repository'),
-          field('blobs', 'blobCount', 'count'),
-          field('size', 'bytes', 'bytes'),
-          field('own', 'uniqueBytes', 'bytes'),
-          field('shared', 'sharedBytes', 'bytes'),
-          field('deleted', 'deletedAt', 'time'),
-        ],
-        none: 'There are no repositories.',
-      }),
-    },
+      },
+    ),
   },
 }
-
-const REPOSITORY = field('repository', 'repository')
-const DIGEST = field('digest', 'digest', 'short digest')
-const KIND = field('kind', 'kind')
 
 const NONE: Group = { items: [], truncated: false }
 
@@ -283,21 +238,16 @@ export const search: Noun = {
         'Find repositories by part of their name, and tags and manifests by the beginning of a tag, digest or label',
       run: async ({ client, args: [text], terminal }) => {
         const value = await client.request<Found>('GET', withQuery('/search', { q: text }))
-        const table = (title: string, { items, truncated }: Group, columns: readonly Field[]) => ({
+        const table = (title: string, { items, truncated }: Group, text: string) => ({
           title: truncated ? `${title} (the first ${items.length})` : title,
           items,
-          columns,
+          columns: columns(text),
         })
         const tables = [
-          table('Repositories', value.repositories, [field('name', 'name'), field('size', 'bytes', 'bytes')]),
-          table('Tags', value.tags, [REPOSITORY, field('tag', 'name'), DIGEST, KIND]),
-          table('Manifests', value.manifests, [REPOSITORY, DIGEST, KIND]),
-          table('Labels', value.labels ?? NONE, [
-            REPOSITORY,
-            field('tag', 'tag'),
-            DIGEST,
-            field('label', 'label'),
-          ]),
+          table('Repositories', value.repositories, 'name, size: bytes'),
+          table('Tags', value.tags, 'repository, tag: name, digest | short digest, kind'),
+          table('Manifests', value.manifests, 'repository, digest | short digest, kind'),
+          table('Labels', value.labels ?? NONE, 'repository, tag, digest | short digest, label'),
         ]
         if (tables.every(({ items }) => items.length === 0)) terminal.note(`Nothing was found for "${text}".`)
         return { value, lines: [], tables }
@@ -327,13 +277,7 @@ export const uploads: Noun = {
       'List uploads that have received bytes, oldest first',
       '/uploads',
       'There are no uploads in progress.',
-      [
-        field('id', 'id'),
-        field('repository', 'repository'),
-        field('size', 'bytes', 'bytes'),
-        field('started', 'startedAt', 'time'),
-        field('changed', 'updatedAt', 'time'),
-      ],
+      columns('id, repository, size: bytes, startedAt, changed: updatedAt'),
     ),
     cancel: {
       usage: '<upload>',

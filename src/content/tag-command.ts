@@ -1,6 +1,6 @@
 import type { Card, Line, Listing } from '../cli/answer.ts'
 import { type AdminClient, apiPath, type Page, withQuery } from '../cli/client.ts'
-import { CommandError, EXIT } from '../cli/failure.ts'
+import { CommandError, EXIT, unless, usageError } from '../cli/failure.ts'
 import {
   formatReference,
   isDigest,
@@ -10,76 +10,60 @@ import {
   timeArgument,
   wholeDigest,
 } from '../cli/input.ts'
-import { type Field, field, formatBytes, formatRelativeTime, formatTags, formatText } from '../cli/output.ts'
-import { type Call, change, type Noun, readToDestroy } from '../cli/verb.ts'
+import {
+  columns,
+  type Format,
+  field,
+  formatBytes,
+  formatRelativeTime,
+  formatTags,
+  formatText,
+  lines,
+} from '../cli/output.ts'
+import { type Call, change, lists, type Noun, readToDestroy } from '../cli/verb.ts'
 import { wayBack } from '../history/command.ts'
 import type { ItemOf } from '../http/operation.ts'
 import { type Manifest, platformsOf } from './manifest-command.ts'
 import type { ContentRoutes } from './models.ts'
 
 /** Columns of a list of tags. */
-export const TAG_COLUMNS: readonly Field[] = [
-  field('tag', 'name', 'tags'),
-  field('digest', 'digest', 'short digest'),
-  field('kind', 'kind'),
-  field('updated', 'updatedAt', 'time'),
-  field('pulled', 'lastPulledAt', 'time'),
-  field('expires', 'expiresAt', 'time'),
-]
+export const TAG_COLUMNS = columns(
+  'tag: name | tags, digest | short digest, kind, updatedAt, pulled: lastPulledAt, expiresAt',
+)
 
 /** Columns of a history of tags. */
-export const HISTORY_COLUMNS: readonly Field[] = [
-  field('time', 'at', 'time'),
-  field('tag', 'tag', 'tags'),
-  field('change', 'type'),
-  field('to', 'digest', 'short digest'),
-  field('from', 'previousDigest', 'short digest'),
-  field('restorable', 'restorable', 'yes'),
-  field('account', 'account'),
-  field('reason', 'reason'),
-]
+export const HISTORY_COLUMNS = columns(
+  `time: at, tag | tags, change: type, to: digest | short digest, from: previousDigest | short digest,
+  restorable | yes, account, reason`,
+)
 
-const TAG_LINES: readonly Field[] = [
-  field('Tag', 'name'),
-  field('Digest', 'digest'),
-  field('Kind', 'kind'),
-  field('Media type', 'mediaType'),
-  field('Artifact type', 'artifactType'),
-  field('Updated', 'updatedAt', 'local time'),
-  field('Pushed', 'pushedAt', 'local time'),
-  field('Pulls', 'pullCount', 'count'),
-  field('Last pulled', 'lastPulledAt', 'local time'),
-  field('Expires', 'expiresAt', 'local time'),
-]
+const TAG_LINES = lines(
+  `Tag: name, digest, kind, mediaType, artifactType, updatedAt, pushedAt, Pulls: pullCount, lastPulledAt, expiresAt`,
+)
 
 /** One tag: `app:1.0`, or the repository and the tag as two words. */
-const ONE_TAG = '<repository> [tag]'
+const ONE_TAG = { usage: '<repository> [tag]', shown: 'REPOSITORY:TAG' }
 
 /** `cay tag` */
 export const tags: Noun = {
   summary: 'Manage tags: targets, history, restore',
   verbs: {
-    list: {
-      usage: '<repository>',
-      summary: 'List the tags of a repository',
-      isList: true,
-      options: [
-        ['--search <text>', 'list only tags with this text in the name'],
-        ['--sort <field>', 'sort by this field [name]', ['name', 'updated']],
-        ['--order <order>', 'sort direction [asc]', ['asc', 'desc']],
-      ],
-      run: ({ args: [repository = ''], options: { search, sort, order } }) => ({
-        list: withQuery(`${apiPath('repositories', repository)}/tags`, { q: search, sort, order }),
-        columns: TAG_COLUMNS,
-        none: `There are no matching tags in ${repository}.`,
-      }),
-    },
-    show: {
-      usage: ONE_TAG,
-      shown: 'REPOSITORY:TAG',
-      summary: 'Show a tag',
-      run: (call) => tagCard(call),
-    },
+    list: lists(
+      'List the tags of a repository',
+      ({ args: [repository = ''], options: { search, sort, order } }) =>
+        withQuery(`${apiPath('repositories', repository)}/tags`, { q: search, sort, order }),
+      ({ args: [repository = ''] }) => `There are no matching tags in ${repository}.`,
+      TAG_COLUMNS,
+      {
+        usage: '<repository>',
+        options: [
+          ['--search <text>', 'list only tags with this text in the name'],
+          ['--sort <field>', 'sort by this field [name]', ['name', 'updated']],
+          ['--order <order>', 'sort direction [asc]', ['asc', 'desc']],
+        ],
+      },
+    ),
+    show: { ...ONE_TAG, summary: 'Show a tag', run: tagCard },
     set: {
       usage: '<repository> [references...]',
       shown: 'REPOSITORY:TAG REFERENCE',
@@ -107,8 +91,7 @@ export const tags: Noun = {
       run: deleteTags,
     },
     restore: {
-      usage: ONE_TAG,
-      shown: 'REPOSITORY:TAG',
+      ...ONE_TAG,
       summary: 'Restore a deleted tag, or point a tag back to an earlier digest or time',
       options: [
         ['--digest <digest>', 'an earlier digest, from its history'],
@@ -117,20 +100,15 @@ export const tags: Noun = {
       isDestructive: true,
       run: restoreTag,
     },
-    history: {
-      usage: ONE_TAG,
-      shown: 'REPOSITORY:TAG',
-      summary: 'List the moves of a tag, newest first',
-      isList: true,
-      run: ({ args }) => ({
-        list: `${tagPath(parseReferences(args)[0])}/history`,
-        columns: HISTORY_COLUMNS,
-        none: 'The tag has no history.',
-      }),
-    },
+    history: lists(
+      'List the moves of a tag, newest first',
+      ({ args }) => `${tagPath(parseReferences(args)[0])}/history`,
+      'The tag has no history.',
+      HISTORY_COLUMNS,
+      ONE_TAG,
+    ),
     pulls: {
-      usage: ONE_TAG,
-      shown: 'REPOSITORY:TAG',
+      ...ONE_TAG,
       summary: 'List who pulled a tag in the last 90 days, by day and account',
       isList: true,
       run: ({ args }) => {
@@ -146,12 +124,10 @@ async function setTag({ client, args }: Call): Promise<Line> {
   const [tag] = parseReferences(args.slice(0, -1))
   const source = args.at(-1) ?? ''
   const from = isDigest(source) ? { repository: tag.repository, reference: source } : parseSource(source, tag)
-  if (from.repository !== tag.repository) {
-    throw new CommandError(
+  if (from.repository !== tag.repository)
+    throw usageError(
       `${formatReference(tag)} can only point to a manifest of ${tag.repository}: push or copy it there first`,
-      EXIT.usage,
     )
-  }
   const digest = isDigest(from.reference)
     ? await wholeDigest(client, from.reference, from.repository)
     : (await getTag(client, from)).digest
@@ -174,20 +150,18 @@ async function deleteTags({ client, args, confirm, terminal }: Call): Promise<Li
     `deletes ${targets.length === 1 ? 'the tag' : `${targets.length} tags:`} ${targets.join('; ')}; ${back}`,
   )
   const values: unknown[] = []
-  for (const [at, one] of named.entries()) {
-    const path = tagPath(one)
-    values.push(await client.request('DELETE', path, undefined, found[at]?.ifSame))
-  }
+  for (const [at, one] of named.entries())
+    values.push(await client.request('DELETE', tagPath(one), undefined, found[at]?.ifSame))
   return { value: values[0], line: `deleted ${named.map(formatReference).join(', ')}` }
 }
 
-async function restoreTag({ client, args, options, terminal, confirm }: Call): Promise<Line> {
+async function restoreTag(call: Call): Promise<Line> {
+  const { client, args, options, confirm } = call
   const [named] = parseReferences(args)
-  const { digest, at } = options
-  if (digest !== undefined && at !== undefined)
-    throw new CommandError('name the target with either --digest DIGEST or --at TIME', EXIT.usage)
-  const now = await findTag(client, named)
-  const to = await targetOf(client, named, { digest, at, now, ago: terminal.now() })
+  if (options.digest !== undefined && options.at !== undefined)
+    throw usageError('name the target with either --digest DIGEST or --at TIME')
+  const now = await unless(EXIT.absent, getTag(client, named))
+  const to = await targetOf(call, named, now)
   // Restoring a deleted tag replaces nothing, so no confirmation is needed.
   if (now !== undefined) {
     const target = 'at' in to ? `where it pointed at ${to.at}` : to.digest
@@ -197,34 +171,21 @@ async function restoreTag({ client, args, options, terminal, confirm }: Call): P
   return { value, line: `${formatReference(named)} points to ${value.digest}` }
 }
 
-interface RestoreOptions {
-  digest: string | undefined
-  at: string | undefined
-  /** The tag as it is; undefined if it was deleted. */
-  now: Tag | undefined
-  /** The current time, in milliseconds since 1970. */
-  ago: number
-}
-
 /** Returns what the tag is restored to. Without an option, that is what it was before it was deleted. */
 async function targetOf(
-  client: AdminClient,
+  { client, options: { digest, at }, terminal }: Call,
   named: Named,
-  { digest, at, now, ago }: RestoreOptions,
+  now: Tag | undefined,
 ): Promise<{ digest: string } | { at: string }> {
   if (digest !== undefined) return { digest: await wholeDigest(client, digest, named.repository) }
-  if (at !== undefined) return { at: timeArgument(at, ago, 'past') }
-  if (now !== undefined) {
-    throw new CommandError(
+  if (at !== undefined) return { at: timeArgument(at, terminal.now(), 'past') }
+  if (now !== undefined)
+    throw usageError(
       `${formatReference(named)} exists: name its target with either --digest DIGEST or --at TIME`,
-      EXIT.usage,
     )
-  }
-  const history = await client.request<{ items: { previousDigest?: string }[] }>(
-    'GET',
-    withQuery(`${tagPath(named)}/history`, { limit: 1 }),
-  )
-  const previous = history.items[0]?.previousDigest
+  const path = withQuery(`${tagPath(named)}/history`, { limit: 1 })
+  const { items } = await client.request<{ items: { previousDigest?: string }[] }>('GET', path)
+  const previous = items[0]?.previousDigest
   if (previous !== undefined) return { digest: previous }
   throw new CommandError(`there was no tag ${formatReference(named)}`, EXIT.absent)
 }
@@ -238,11 +199,11 @@ async function tagCard({ client, args, options }: Call): Promise<Card> {
     client.request<Manifest>('GET', path),
     pullersOf(client, named.repository, named.reference),
   ])
-  const lines = [
+  const ofManifest = [
     field('Platforms', 'name', () => platformsOf(manifest).join(', ')),
     field('Size', 'name', () => formatBytes(manifest.totalBytes)),
   ]
-  return { value, lines: [...TAG_LINES, ...lines], tables }
+  return { value, lines: [...TAG_LINES, ...ofManifest], tables }
 }
 
 function tagPath({ repository, reference }: Named): string {
@@ -257,29 +218,18 @@ function getTag(client: AdminClient, named: Named): Promise<Tag> {
   return client.request('GET', tagPath(named))
 }
 
-async function findTag(client: AdminClient, named: Named) {
-  try {
-    return await getTag(client, named)
-  } catch (error) {
-    if (error instanceof CommandError && error.exit === EXIT.absent) return undefined
-    throw error
-  }
-}
-
 type DailyPulls = ItemOf<ContentRoutes, 'repositories/:repository/pulls'>
 
 /** How many rows of the API a card adds up, and how many accounts it shows. */
 const ROWS_MAX = 500
 const ACCOUNTS_MAX = 10
 
-const ACCOUNT = field('account', '', (row) => formatText((row as DailyPulls).account ?? 'anonymous'))
+const FORMATS: Readonly<Record<string, Format>> = {
+  account: (row) => formatText((row as DailyPulls).account ?? 'anonymous'),
+  tag: (row, terminal) => formatTags((row as DailyPulls).tag ?? '(by digest)', terminal),
+}
 
-const COLUMNS: readonly Field[] = [
-  field('day', 'day'),
-  field('tag', '', (row, terminal) => formatTags((row as DailyPulls).tag ?? '(by digest)', terminal)),
-  ACCOUNT,
-  field('pulls', 'pullCount', 'count'),
-]
+const COLUMNS = columns('day, tag: | tag, account: | account, pulls: pullCount', FORMATS)
 
 /** Lists who pulled from a repository. */
 export function pullsOf(repository: string, tag: string | undefined): Listing {
@@ -296,25 +246,18 @@ export async function pullersOf(
   repository: string,
   tag?: string,
 ): Promise<NonNullable<Card['tables']>> {
-  const { list } = pullsOf(repository, tag)
-  try {
-    const { items, nextCursor } = await client.request<Page>('GET', withQuery(list, { limit: ROWS_MAX }))
-    const accounts = byAccount(items as DailyPulls[])
-    if (accounts.length === 0) return []
-    const isAll = nextCursor === undefined && accounts.length <= ACCOUNTS_MAX
-    return [
-      {
-        title: isAll
-          ? 'Pulled by, in the last 90 days'
-          : 'Most recently pulled by (cay repo pulls lists all)',
-        items: accounts.slice(0, ACCOUNTS_MAX),
-        columns: [ACCOUNT, field('pulls', 'pullCount', 'count'), field('last', 'day')],
-      },
-    ]
-  } catch (error) {
-    if (error instanceof CommandError && error.exit === EXIT.denied) return []
-    throw error
-  }
+  const path = withQuery(pullsOf(repository, tag).list, { limit: ROWS_MAX })
+  const page = await unless(EXIT.denied, client.request<Page>('GET', path))
+  const accounts = byAccount((page?.items ?? []) as DailyPulls[])
+  if (accounts.length === 0) return []
+  const isAll = page?.nextCursor === undefined && accounts.length <= ACCOUNTS_MAX
+  return [
+    {
+      title: isAll ? 'Pulled by, in the last 90 days' : 'Most recently pulled by (cay repo pulls lists all)',
+      items: accounts.slice(0, ACCOUNTS_MAX),
+      columns: columns('account: | account, pulls: pullCount, last: day', FORMATS),
+    },
+  ]
 }
 
 /** Adds up the pulls of each account. The rows are in order of days, newest first, and so are the accounts. */

@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import { CommandError, EXIT } from '../cli/failure.ts'
 import type { Config } from '../config/schema.ts'
 import { socketPath } from '../config/values.ts'
 import { lockFolder, requireLocalDisk } from '../database/database.ts'
@@ -63,6 +64,15 @@ export async function openDataFolder(
     unlock()
     throw error
   }
+}
+
+/** @throws CommandError if a folder has no registry */
+export function requireRegistry(metadata: string): void {
+  if (existsSync(join(metadata, 'cay.db'))) return
+  throw new CommandError(
+    `${metadata} has no registry: check --data, or create one with cay serve`,
+    EXIT.absent,
+  )
 }
 
 /** Removes the socket that a crash may have left behind. */

@@ -69,8 +69,8 @@ export function verifySignatures({ payload, signatures }: SignedDocument): void 
   for (const signature of signatures) {
     const header = readHeader(signature.header)
     const input = Buffer.from(`${signature.protected}.${encoded}`)
-    if (isSignedBy(header, input, Buffer.from(signature.signature, 'base64url'))) continue
-    throw registryError('MANIFEST_UNVERIFIED', 'a signature does not verify with the key it names')
+    if (!isSignedBy(header, input, Buffer.from(signature.signature, 'base64url')))
+      throw unverified('a signature does not verify with the key it names')
   }
 }
 
@@ -86,7 +86,9 @@ export function signDocument(payload: Uint8Array, key: SigningKey, now: number):
   const time = `${new Date(now).toISOString().slice(0, 19)}Z`
   const format = { formatLength: length, formatTail: tail.toString('base64url'), time }
   const header = Buffer.from(JSON.stringify(format)).toString('base64url')
-  const signature = signBytes(key, Buffer.from(`${header}.${bytes.toString('base64url')}`))
+  const input = Buffer.from(`${header}.${bytes.toString('base64url')}`)
+  // r and s, 64 bytes together (RFC 7518, 3.4).
+  const signature = sign('sha256', input, { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
   const block = {
     header: { jwk: key.jwk, alg: 'ES256' },
     signature: signature.toString('base64url'),
@@ -97,15 +99,14 @@ export function signDocument(payload: Uint8Array, key: SigningKey, now: number):
   return new Uint8Array(Buffer.concat([bytes.subarray(0, length), spliced, tail]))
 }
 
+/** JSON's white space. */
+const SPACES = [0x20, 0x09, 0x0a, 0x0d]
+
 /** Returns the index of the last byte before `end` that is not white space, or -1. */
 function lastNotSpace(bytes: Uint8Array, end: number): number {
   let index = end - 1
-  while (index >= 0 && isSpace(bytes[index])) index--
+  while (SPACES.includes(bytes[index] ?? -1)) index--
   return index
-}
-
-function isSpace(byte: number | undefined): boolean {
-  return byte === 0x20 || byte === 0x09 || byte === 0x0a || byte === 0x0d
 }
 
 function withoutSignatures(bytes: Uint8Array, { length, tail }: Format): Uint8Array<ArrayBuffer> {
@@ -146,9 +147,7 @@ function parse(bytes: Uint8Array): Record<string, unknown> {
   try {
     document = JSON.parse(utf8(bytes))
   } catch (cause) {
-    throw registryError('MANIFEST_INVALID', 'the manifest, or one of its signatures, is not JSON in UTF-8', {
-      cause,
-    })
+    throw invalid('the manifest, or one of its signatures, is not JSON in UTF-8', cause)
   }
   if (!isObject(document)) throw invalid('the manifest, or one of its signatures, is not a JSON object')
   return document
@@ -163,15 +162,18 @@ function isBase64Url(value: unknown): value is string {
 }
 
 function invalidFormat(cause?: unknown): RegistryError {
-  return registryError(
-    'MANIFEST_INVALID',
+  return invalid(
     'the signatures are not at "formatLength" in the manifest, so the signed bytes cannot be determined',
-    { cause },
+    cause,
   )
 }
 
-function invalid(message: string): RegistryError {
-  return registryError('MANIFEST_INVALID', message)
+function invalid(message: string, cause?: unknown): RegistryError {
+  return registryError('MANIFEST_INVALID', message, { cause })
+}
+
+function unverified(message: string): RegistryError {
+  return registryError('MANIFEST_UNVERIFIED', message)
 }
 
 /*
@@ -191,12 +193,6 @@ const ALGORITHMS = new Map<string, { hash: string; curve?: string }>([
 
 /** The largest RSA key whose signatures are verified. Larger ones cost too much. */
 const RSA_BITS_MAX = 8192
-
-/** The header of a JWS: which key made the signature, and with which algorithm. */
-export interface SignatureHeader {
-  algorithm: string
-  publicKey: KeyObject
-}
 
 /** Our own key for Docker's manifests (ES256), with its libtrust key id. */
 export interface SigningKey {
@@ -219,11 +215,6 @@ export function readSigningKey(privateJwk: string): SigningKey {
   return { privateKey, jwk: { crv, kid: keyId(publicKey), kty, x, y } }
 }
 
-/** Signs `input`. Returns r and s, 64 bytes together (RFC 7518, 3.4). */
-function signBytes(key: SigningKey, input: Uint8Array): Buffer {
-  return sign('sha256', input, { key: key.privateKey, dsaEncoding: 'ieee-p1363' })
-}
-
 /**
  * Reads the header of a signature: `alg`, and the key from `x5c` or `jwk`. For `x5c` that is the key of the first
  * certificate. Like libtrust, this does not check the chain.
@@ -235,12 +226,18 @@ function readHeader(header: Record<string, unknown>): SignatureHeader {
   const { alg, jwk, x5c } = header
   if (typeof alg !== 'string' || !ALGORITHMS.has(alg)) {
     const known = [...ALGORITHMS.keys()].join(', ')
-    throw registryError('MANIFEST_UNVERIFIED', `a signature's algorithm is none of ${known}`)
+    throw unverified(`a signature's algorithm is none of ${known}`)
   }
   const [certificate] = Array.isArray(x5c) ? x5c : []
   if (certificate !== undefined) return { algorithm: alg, publicKey: certificateKey(certificate) }
   if (typeof jwk === 'object' && jwk !== null) return { algorithm: alg, publicKey: jwkKey(jwk) }
-  throw registryError('MANIFEST_UNVERIFIED', 'a signature has no key: its header has neither "jwk" nor "x5c"')
+  throw unverified('a signature has no key: its header has neither "jwk" nor "x5c"')
+}
+
+/** Which key made a signature, and with which algorithm. */
+interface SignatureHeader {
+  algorithm: string
+  publicKey: KeyObject
 }
 
 /** Reports whether the header's key made this signature of `input`. */
@@ -268,14 +265,10 @@ export function keyId(publicKey: KeyObject): string {
 function jwkKey(jwk: object): KeyObject {
   // Take only the public members, because a JWK with its private key would be read as a private key.
   const { kty, crv, x, y, n, e, kid } = jwk as Record<string, unknown>
-  const publicKey = read(() =>
-    createPublicKey({
-      key: (kty === 'EC' ? { kty, crv, x, y } : { kty, n, e }) as JsonWebKey,
-      format: 'jwk',
-    }),
-  )
+  const key = (kty === 'EC' ? { kty, crv, x, y } : { kty, n, e }) as JsonWebKey
+  const publicKey = read(() => createPublicKey({ key, format: 'jwk' }))
   if (kid !== undefined && kid !== keyId(publicKey)) {
-    throw registryError('MANIFEST_INVALID', 'the "kid" of a signature does not match its key')
+    throw invalid('the "kid" of a signature does not match its key')
   }
   return publicKey
 }
@@ -299,9 +292,7 @@ function read(make: () => KeyObject): KeyObject {
 }
 
 function malformedKey(cause?: unknown) {
-  return registryError('MANIFEST_INVALID', "a signature's key is not a valid ECDSA or RSA key", {
-    cause,
-  })
+  return invalid("a signature's key is not a valid ECDSA or RSA key", cause)
 }
 
 /** Encodes bytes, a multiple of five, in base32 (RFC 4648, 6). */

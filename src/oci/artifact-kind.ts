@@ -25,16 +25,18 @@ interface Kind {
   /** An artifact type, or the media type of the config. */
   type?: string[]
   entry?: string[]
+  /** A type, or that of an entry. */
+  any?: string[]
   label?: string[]
   platform?: string[]
 }
 
+const COSIGN = 'application/vnd.dev.cosign'
+const OPERATOR = 'operators.operatorframework.io'
+
 /** The first matching row names the kind, so rows for things built on images come before the image. */
 const KINDS: readonly Kind[] = [
-  {
-    name: 'Docker schema 1 image',
-    manifest: ['application/vnd.docker.distribution.manifest.v1+*'],
-  },
+  { name: 'Docker schema 1 image', manifest: ['application/vnd.docker.distribution.manifest.v1+*'] },
   {
     name: 'Helm chart',
     type: ['application/vnd.cncf.helm.config.v1+json'],
@@ -45,44 +47,24 @@ const KINDS: readonly Kind[] = [
   { name: 'Sigstore bundle', type: ['application/vnd.dev.sigstore.bundle*'] },
   {
     name: 'cosign signature',
-    type: ['application/vnd.dev.cosign.artifact.sig.v1+json'],
-    entry: ['application/vnd.dev.cosign.simplesigning.v1+json'],
+    type: [`${COSIGN}.artifact.sig.v1+json`],
+    entry: [`${COSIGN}.simplesigning.v1+json`],
   },
   {
     name: 'cosign attestation',
-    type: ['application/vnd.dev.cosign.artifact.att.v1+json'],
+    type: [`${COSIGN}.artifact.att.v1+json`],
     entry: ['application/vnd.dsse.envelope.v1+json'],
   },
   { name: 'Notation signature', type: ['application/vnd.cncf.notary.signature*'] },
-  {
-    name: 'SPDX SBOM',
-    type: ['application/spdx*', 'text/spdx*', 'application/vnd.spdx*'],
-    entry: ['application/spdx*', 'text/spdx*', 'application/vnd.spdx*'],
-  },
-  {
-    name: 'CycloneDX SBOM',
-    type: ['application/vnd.cyclonedx*', 'application/cyclonedx*'],
-    entry: ['application/vnd.cyclonedx*', 'application/cyclonedx*'],
-  },
-  { name: 'Syft SBOM', type: ['application/vnd.syft+json'], entry: ['application/vnd.syft+json'] },
-  { name: 'SBOM', type: ['application/vnd.dev.cosign.artifact.sbom.v1+json'] },
-  {
-    name: 'in-toto attestation',
-    type: ['application/vnd.in-toto*'],
-    entry: ['application/vnd.in-toto*'],
-  },
-  { name: 'SARIF report', type: ['application/sarif+json'], entry: ['application/sarif+json'] },
+  { name: 'SPDX SBOM', any: ['application/spdx*', 'text/spdx*', 'application/vnd.spdx*'] },
+  { name: 'CycloneDX SBOM', any: ['application/vnd.cyclonedx*', 'application/cyclonedx*'] },
+  { name: 'Syft SBOM', any: ['application/vnd.syft+json'] },
+  { name: 'SBOM', type: [`${COSIGN}.artifact.sbom.v1+json`] },
+  { name: 'in-toto attestation', any: ['application/vnd.in-toto*'] },
+  { name: 'SARIF report', any: ['application/sarif+json'] },
   { name: 'OpenVEX document', type: ['application/vex+json', 'application/vnd.openvex*'] },
-  {
-    name: 'OPA policy',
-    type: ['application/vnd.cncf.openpolicyagent.*'],
-    entry: ['application/vnd.cncf.openpolicyagent.*'],
-  },
-  {
-    name: 'Kyverno policy',
-    type: ['application/vnd.cncf.kyverno.*'],
-    entry: ['application/vnd.cncf.kyverno.*'],
-  },
+  { name: 'OPA policy', any: ['application/vnd.cncf.openpolicyagent.*'] },
+  { name: 'Kyverno policy', any: ['application/vnd.cncf.kyverno.*'] },
   {
     name: 'WASM module',
     type: ['application/vnd.wasm.config.*', 'application/vnd.wasm.content.*'],
@@ -100,16 +82,8 @@ const KINDS: readonly Kind[] = [
   { name: 'Model (ModelPack)', type: ['application/vnd.cncf.model.*'] },
   { name: 'ModelKit (KitOps)', type: ['application/vnd.kitops.modelkit.*'] },
   { name: 'Ollama model', entry: ['application/vnd.ollama.image.*'] },
-  {
-    name: 'Singularity image',
-    type: ['application/vnd.sylabs.sif.*'],
-    entry: ['application/vnd.sylabs.sif.*'],
-  },
-  {
-    name: 'BuildKit cache',
-    type: ['application/vnd.buildkit.cacheconfig.*'],
-    entry: ['application/vnd.buildkit.cacheconfig.*'],
-  },
+  { name: 'Singularity image', any: ['application/vnd.sylabs.sif.*'] },
+  { name: 'BuildKit cache', any: ['application/vnd.buildkit.cacheconfig.*'] },
   { name: 'SOCI index', type: ['application/vnd.amazon.soci.index.*'] },
   {
     name: 'CNAB bundle',
@@ -122,17 +96,11 @@ const KINDS: readonly Kind[] = [
   { name: 'Homebrew bottle', label: ['sh.brew.bottle.digest'] },
   {
     name: 'Operator bundle',
-    label: [
-      'operators.operatorframework.io.bundle.mediatype.v1',
-      'operators.operatorframework.io.bundle.manifests.v1',
-    ],
+    label: [`${OPERATOR}.bundle.mediatype.v1`, `${OPERATOR}.bundle.manifests.v1`],
   },
   {
     name: 'Operator catalog',
-    label: [
-      'operators.operatorframework.io.index.configs.v1',
-      'operators.operatorframework.io.index.database.v1',
-    ],
+    label: [`${OPERATOR}.index.configs.v1`, `${OPERATOR}.index.database.v1`],
   },
   { name: 'Docker plugin', type: ['application/vnd.docker.plugin.*'] },
 ]
@@ -192,8 +160,8 @@ export function artifactTraits(
 function fits(kind: Kind, traits: ArtifactTraits): boolean {
   return (
     hasAny(kind.manifest, [traits.mediaType]) ||
-    hasAny(kind.type, [traits.artifactType, traits.configType]) ||
-    hasAny(kind.entry, traits.entryTypes) ||
+    hasAny(kind.type ?? kind.any, [traits.artifactType, traits.configType]) ||
+    hasAny(kind.entry ?? kind.any, traits.entryTypes) ||
     hasAny(kind.label, traits.labels) ||
     (traits.platforms.length > 0 && traits.platforms.every((one) => hasAny(kind.platform, [one])))
   )

@@ -1,6 +1,6 @@
 import { type ArtifactTraits, artifactTraits } from './artifact-kind.ts'
 import { type HistoryEntry, type ImageConfig, readImageConfig } from './image-config.ts'
-import { objectOf, parseLeniently } from './json.ts'
+import { parseLeniently } from './json.ts'
 import { type ManifestParts, type Part, readParts } from './manifest.ts'
 
 /** How many entries of each list and annotations of each part are shown. */
@@ -22,12 +22,6 @@ export interface ManifestBrief
   /** The number of layers, even if the list is truncated. */
   layerCount: number
   /** Whether something was truncated. */
-  truncated: boolean
-}
-
-/** What people are shown of an image's config. */
-export interface ImageBrief {
-  image: ImageConfig
   truncated: boolean
 }
 
@@ -55,10 +49,12 @@ export function manifestBrief(bytes: Uint8Array, mediaType: string): ManifestBri
   return { ...brief, truncated: cut.truncated }
 }
 
-/** Reads what people are shown of an image's config. */
+/** What people are shown of an image's config. */
+export type ImageBrief = { image: ImageConfig; truncated: boolean }
+
 export function imageBrief(bytes: Uint8Array): ImageBrief {
   const cut = new Cut()
-  const image = cut.image(readImageConfig(objectOf(parseLeniently(bytes))))
+  const image = cut.image(readImageConfig(parseLeniently(bytes)))
   return { image, truncated: cut.truncated }
 }
 
@@ -84,6 +80,10 @@ class Cut {
     return text.slice(0, length)
   }
 
+  optional(text: string | undefined): string | undefined {
+    return text === undefined ? undefined : this.text(text)
+  }
+
   texts(all: Readonly<Record<string, string>>): Record<string, string> {
     const texts: Record<string, string> = {}
     for (const [name, value] of this.list(Object.entries(all), ANNOTATIONS_MAX)) {
@@ -103,9 +103,9 @@ class Cut {
   history(entries: readonly HistoryEntry[]): HistoryEntry[] {
     return this.list(entries).map((entry) => ({
       ...entry,
-      createdBy: entry.createdBy === undefined ? undefined : this.text(entry.createdBy),
-      author: entry.author === undefined ? undefined : this.text(entry.author),
-      comment: entry.comment === undefined ? undefined : this.text(entry.comment),
+      createdBy: this.optional(entry.createdBy),
+      author: this.optional(entry.author),
+      comment: this.optional(entry.comment),
     }))
   }
 
@@ -113,13 +113,13 @@ class Cut {
     const texts = (all: readonly string[]) => this.list(all).map((text) => this.text(text))
     return {
       ...image,
-      author: image.author === undefined ? undefined : this.text(image.author),
+      author: this.optional(image.author),
       labels: this.texts(image.labels),
       entrypoint: texts(image.entrypoint),
       command: texts(image.command),
       environment: texts(image.environment),
-      user: image.user === undefined ? undefined : this.text(image.user),
-      workingDirectory: image.workingDirectory === undefined ? undefined : this.text(image.workingDirectory),
+      user: this.optional(image.user),
+      workingDirectory: this.optional(image.workingDirectory),
       ports: texts(image.ports),
       volumes: texts(image.volumes),
       history: this.history(image.history),

@@ -12,7 +12,7 @@ import {
   stringOf,
   textsOf,
 } from './json.ts'
-import { isMediaType, isNonDistributable, MEDIA_TYPE } from './media-type.ts'
+import { isIndex, isMediaType, isNonDistributable, MEDIA_TYPE } from './media-type.ts'
 
 /** What cay reads of a manifest. The bytes are stored and served unchanged. */
 export interface Manifest {
@@ -36,15 +36,6 @@ export interface ManifestReference {
  */
 export type ReferenceRole = 'config' | 'layer' | 'blob' | 'child' | 'foreign'
 
-type JsonObject = Record<string, unknown>
-
-const SCHEMA_2: readonly string[] = [
-  MEDIA_TYPE.ociManifest,
-  MEDIA_TYPE.ociIndex,
-  MEDIA_TYPE.dockerManifest,
-  MEDIA_TYPE.dockerList,
-]
-const INDEXES: readonly string[] = [MEDIA_TYPE.ociIndex, MEDIA_TYPE.dockerList]
 const IMAGES: readonly string[] = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest]
 
 /**
@@ -89,7 +80,7 @@ interface Descriptor {
 /** The largest manifest, in bytes. */
 export const MANIFEST_BYTES_MAX = 64 * 1024 * 1024
 
-/** How many members and entries a pushed manifest may have. This many are parsed in about 10 ms. */
+/** How many members and entries a pushed manifest may have. They are parsed in about 10 ms. */
 const PUSHED_ITEMS_MAX = 50_000
 
 /** Throws MANIFEST_INVALID for a manifest that would take too long to parse. */
@@ -100,14 +91,13 @@ export function checkItems(bytes: Uint8Array): void {
 
 /** How many entries one list of a manifest may have. */
 const ITEMS_MAX = 100_000
-
 const LISTS = ['layers', 'manifests', 'blobs', 'fsLayers', 'history']
 
 /**
  * Parses a manifest as a JSON object. Every reader of manifests uses this. Throws MANIFEST_INVALID, also for a manifest
  * of more than MANIFEST_BYTES_MAX bytes or with a list of more than 100,000 entries.
  */
-export function parseObject(bytes: Uint8Array): JsonObject {
+export function parseObject(bytes: Uint8Array): Json {
   if (bytes.length > MANIFEST_BYTES_MAX) {
     throw invalid(`the manifest has ${bytes.length} bytes; the maximum is ${MANIFEST_BYTES_MAX}`)
   }
@@ -117,7 +107,7 @@ export function parseObject(bytes: Uint8Array): JsonObject {
   } catch (cause) {
     throw registryError('MANIFEST_INVALID', 'the manifest is not JSON in UTF-8', { cause })
   }
-  if (!isObject(document)) throw registryError('MANIFEST_INVALID', 'the manifest is not a JSON object')
+  if (!isObject(document)) throw invalid('the manifest is not a JSON object')
   for (const name of LISTS) {
     const list = document[name]
     if (Array.isArray(list) && list.length > ITEMS_MAX) {
@@ -127,7 +117,7 @@ export function parseObject(bytes: Uint8Array): JsonObject {
   return document
 }
 
-function mediaTypeOf(document: JsonObject, contentType: string | undefined): string {
+function mediaTypeOf(document: Json, contentType: string | undefined): string {
   const own = document.mediaType
   if (own !== undefined && typeof own !== 'string') throw invalid('mediaType is not a string')
   if (contentType === undefined) {
@@ -145,22 +135,23 @@ function mediaTypeOf(document: JsonObject, contentType: string | undefined): str
 }
 
 /** Refuses an index that is also an image, because clients would disagree about it (CVE-2021-41190). */
-function checkShape(document: JsonObject, mediaType: string): void {
+function checkShape(document: Json, mediaType: string): void {
   if (document.schemaVersion === 1 && 'fsLayers' in document) {
     throw invalid(`this is a Docker schema 1 manifest, but its type is given as ${mediaType}`)
   }
-  if (SCHEMA_2.includes(mediaType) && document.schemaVersion !== 2) throw invalid('schemaVersion is not 2')
-  if (INDEXES.includes(mediaType) && ('layers' in document || 'config' in document)) {
+  const [isImage, isList] = [IMAGES.includes(mediaType), isIndex(mediaType)]
+  if ((isImage || isList) && document.schemaVersion !== 2) throw invalid('schemaVersion is not 2')
+  if (isList && ('layers' in document || 'config' in document)) {
     throw invalid('an index must have "manifests" and no "config" or "layers"')
   }
-  if (IMAGES.includes(mediaType) && 'manifests' in document) {
+  if (isImage && 'manifests' in document) {
     throw invalid('an image manifest must have "config" and "layers" and no "manifests"')
   }
-  if (IMAGES.includes(mediaType) && !isObject(document.config)) throw invalid('the manifest has no config')
+  if (isImage && !isObject(document.config)) throw invalid('the manifest has no config')
 }
 
 function artifactTypeOf(
-  document: JsonObject,
+  document: Json,
   mediaType: string,
   config: Descriptor | undefined,
 ): string | undefined {
@@ -246,6 +237,7 @@ export interface ManifestParts {
 export function readParts(bytes: Uint8Array): ManifestParts {
   const document = findObject(bytes)
   const isSchema1 = document.schemaVersion === 1 && Array.isArray(document.fsLayers)
+  const v1Image = ({ v1Compatibility }: Json) => parseLeniently(stringOf(v1Compatibility) ?? '')
   const images = isSchema1 ? objectsOf(document.history).map(v1Image).reverse() : []
   return {
     document,
@@ -304,10 +296,6 @@ function partOf(value: unknown): Part | undefined {
     annotations: textsOf(annotations),
     platform: platformOf(objectOf(platform)),
   }
-}
-
-function v1Image({ v1Compatibility }: Json): Json {
-  return parseLeniently(stringOf(v1Compatibility) ?? '')
 }
 
 function layerOfSchema1({ blobSum }: Json): Json {
