@@ -65,11 +65,8 @@ export function adminClient(transport: Transport): AdminClient {
       try {
         return (await response.json()) as T
       } catch (cause) {
-        throw new CommandError(
-          'the response is not JSON: is this the address of a cay server?',
-          EXIT.failed,
-          { cause },
-        )
+        const message = 'the response is not JSON: is this the address of a cay server?'
+        throw new CommandError(message, EXIT.failed, { cause })
       }
     },
     isEmbedded: transport.isEmbedded === true,
@@ -110,14 +107,11 @@ export const ONLY_NEW: RequestOptions = { headers: { 'if-none-match': '*' } }
 
 async function refusal(response: Response, signInHint: string | undefined): Promise<CommandError> {
   const { status } = response
-  if (status >= 300 && status < 400) {
-    return new CommandError(
-      `the server redirects to ${response.headers.get('location')}: use that address with --server`,
-    )
-  }
-  const text = await response.text()
+  const location = response.headers.get('location')
+  if (status >= 300 && status < 400)
+    return new CommandError(`the server redirects to ${location}: use that address with --server`)
   // A problem (RFC 9457).
-  const said = stringOf(parseLeniently(text).detail) ?? `the server responded with ${status}`
+  const said = stringOf(parseLeniently(await response.text()).detail) ?? `the server responded with ${status}`
   if (status === 401 && signInHint !== undefined)
     return new CommandError(`${said}; ${signInHint}`, EXIT.denied)
   return new CommandError(said, exitOf(status))

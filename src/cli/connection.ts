@@ -5,22 +5,21 @@ import { getCACertificates } from 'node:tls'
 import type { LoadedConfig } from '../config/config.ts'
 import { isLoopback, socketPath } from '../config/values.ts'
 import { type AdminClient, adminClient, type Transport } from './client.ts'
-import { CommandError, EXIT, reasonOf } from './failure.ts'
+import { CommandError, EXIT, reasonOf, usageError } from './failure.ts'
 
 /** The options of a command that choose the server, by name. */
 export type ConnectOptions = Readonly<Record<string, string>>
 
-/** A configuration, and how to open its data folder in this process. */
-export interface LoadedHere extends LoadedConfig {
-  open: (canCreate: boolean) => Promise<Transport>
-}
+/** Loads the configuration that the options name. `open` opens its data folder in this process. */
+export type LoadConfig = (
+  options: ConnectOptions,
+) => Promise<LoadedConfig & { open: (canCreate: boolean) => Promise<Transport> }>
 
-/** Loads the configuration that the options name. */
-export type LoadConfig = (options: ConnectOptions) => Promise<LoadedHere>
+type Environment = Readonly<Record<string, string | undefined>>
 
 export interface ConnectSources {
   options: ConnectOptions
-  environment: Record<string, string | undefined>
+  environment: Environment
   load: LoadConfig
   warn: (message: string) => void
   /** Whether to create a registry if the data folder has none. Commands that only read must not. */
@@ -30,10 +29,7 @@ export interface ConnectSources {
 /** Options that name a data folder on this host. */
 const HERE = ['data', 'metadata', 'config'] as const
 
-/**
- * Opens a client of the remote server, if one is named; of the server that runs on the data folder, through its socket;
- * or, without a running server, of the data folder itself.
- */
+/** Opens a client of the remote server, of the server that runs on the data folder, or of the folder itself. */
 export async function openClient(sources: ConnectSources): Promise<AdminClient> {
   return adminClient(await openTransport(sources))
 }
@@ -54,11 +50,8 @@ export async function openRunning(sources: ConnectSources): Promise<AdminClient 
   return transport && adminClient(transport)
 }
 
-async function remoteTransport({
-  options,
-  environment,
-  warn,
-}: ConnectSources): Promise<Transport | undefined> {
+async function remoteTransport(sources: ConnectSources): Promise<Transport | undefined> {
+  const { options, environment, warn } = sources
   const here = HERE.find((name) => options[name] !== undefined)
   const byDefault = () =>
     environment.CAY_SERVER || (environment.CAY_DATA ? undefined : currentServer(environment))
@@ -66,17 +59,15 @@ async function remoteTransport({
   if (named === undefined) {
     const lost = (['token', 'ca'] as const).find((name) => options[name] !== undefined)
     if (lost === undefined) return undefined
-    throw new CommandError(`--${lost} works only with a remote server: add --server`, EXIT.usage)
+    throw usageError(`--${lost} works only with a remote server: add --server`)
   }
-  if (here !== undefined) {
-    throw new CommandError(
+  if (here !== undefined)
+    throw usageError(
       `--server and --${here} cannot be combined: use --server for a remote server, --${here} for this host`,
-      EXIT.usage,
     )
-  }
   const server = parseServer(named)
   const signIn = findSignIn(environment, server.origin)
-  const token = (await tokenOf(options, environment)) ?? signIn?.token
+  const token = (await tokenOf(sources)) ?? signIn?.token
   if (token !== undefined && isOpenToOthers(server))
     warn(`the token is sent unencrypted over http: use https`)
   const ca = options.ca ?? signIn?.ca
@@ -84,10 +75,8 @@ async function remoteTransport({
   return openRemote({ server, token, authorities })
 }
 
-async function tokenOf(
-  options: ConnectOptions,
-  { CAY_TOKEN, CAY_TOKEN_FILE }: ConnectSources['environment'],
-): Promise<string | undefined> {
+async function tokenOf({ options, environment }: ConnectSources): Promise<string | undefined> {
+  const { CAY_TOKEN, CAY_TOKEN_FILE } = environment
   const given = options.token || CAY_TOKEN || undefined
   if (given !== undefined || !CAY_TOKEN_FILE) return given
   return (await readText(CAY_TOKEN_FILE, 'CAY_TOKEN_FILE')).trim()
@@ -131,7 +120,7 @@ export function parseServer(text: string): URL {
   const isWhole = url !== undefined && ['http:', 'https:'].includes(url.protocol) && url.host !== ''
   if (isWhole && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '')
     return url
-  throw new CommandError(`invalid server "${text}": expected https://HOST:PORT`, EXIT.usage)
+  throw usageError(`invalid server "${text}": expected https://HOST:PORT`)
 }
 
 /** Connects to a server over HTTP or HTTPS, and trusts the system's authorities unless others are given. */
@@ -161,7 +150,7 @@ export function openRemote({ server, token, basic, authorities }: Remote): Trans
   }
 }
 
-/** Throws a CommandError if the server answers that the caller is anonymous, and needs to sign in. */
+/** Throws a CommandError if the server says that an anonymous caller must sign in. */
 async function requireOpenAccess({ origin }: URL, response: Response): Promise<void> {
   const caller: unknown = response.ok ? await response.json().catch(() => undefined) : undefined
   const { openAccess } = (caller ?? {}) as { openAccess?: boolean }
@@ -177,9 +166,7 @@ export async function readText(path: string, name: string): Promise<string> {
   try {
     return await Bun.file(path).text()
   } catch (cause) {
-    throw new CommandError(`cannot read ${path} (from ${name}): ${(cause as Error).message}`, EXIT.usage, {
-      cause,
-    })
+    throw usageError(`cannot read ${path} (from ${name}): ${(cause as Error).message}`, { cause })
   }
 }
 
@@ -213,8 +200,6 @@ interface Kept {
   servers: Record<string, SignIn>
 }
 
-type Environment = Record<string, string | undefined>
-
 /** Returns the default server of commands. */
 export function currentServer(environment: Environment): string | undefined {
   return read(environment).current
@@ -246,19 +231,15 @@ function pathOf({ XDG_CONFIG_HOME, APPDATA }: Environment): string {
 function read(environment: Environment): Kept {
   const path = pathOf(environment)
   try {
-    return parse(readFileSync(path, 'utf8'))
+    const kept: Partial<Kept> | null = JSON.parse(readFileSync(path, 'utf8'))
+    if (typeof kept?.servers !== 'object' || kept.servers === null) throw new Error('it has no servers')
+    return { ...kept, servers: kept.servers }
   } catch (cause) {
     const { code } = cause as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ENOTDIR') return { servers: {} }
     const { message } = cause as Error
     throw new CommandError(`cannot read the sign-ins in ${path}: delete it, and sign in again (${message})`)
   }
-}
-
-function parse(text: string): Kept {
-  const kept: Partial<Kept> | null = JSON.parse(text)
-  if (typeof kept?.servers !== 'object' || kept.servers === null) throw new Error('it has no servers')
-  return { ...kept, servers: kept.servers }
 }
 
 function write(environment: Environment, kept: Kept): void {

@@ -1,8 +1,8 @@
-import { createInterface } from 'node:readline/promises'
+import { createInterface, type Interface } from 'node:readline/promises'
 import { Writable } from 'node:stream'
 import { parseDuration } from '../config/values.ts'
 import { type AdminClient, withQuery } from './client.ts'
-import { CommandError, EXIT } from './failure.ts'
+import { CommandError, EXIT, usageError } from './failure.ts'
 import { sanitize, type Terminal } from './output.ts'
 
 /** A tag or a digest of a repository, as the command line names it. */
@@ -31,7 +31,7 @@ export function parseReferences(words: readonly string[], { max = 1 } = {}): [Na
   const [one, ...more] = named
   if (one !== undefined && named.length <= max) return [one, ...more]
   const wanted = max === 1 ? 'REPOSITORY:TAG or REPOSITORY@DIGEST' : 'REPOSITORY:TAG...'
-  throw new CommandError(`invalid reference "${words.join(' ')}": expected ${wanted}`, EXIT.usage)
+  throw usageError(`invalid reference "${words.join(' ')}": expected ${wanted}`)
 }
 
 /** Parses `app:1.0`, `app@sha256:...` or `app@0123ab...`. Of `app:1.0@sha256:...` the digest counts. */
@@ -39,10 +39,7 @@ export function parseReference(word: string): Named {
   const [, repository, tag, digest] = /^([^:@]+)(?::([^:@]+))?(?:@(.+))?$/.exec(word) ?? []
   const reference = digest === undefined ? tag : HEX.test(digest) ? `sha256:${digest}` : digest
   if (repository !== undefined && reference !== undefined) return { repository, reference }
-  throw new CommandError(
-    `invalid reference "${word}": expected REPOSITORY:TAG or REPOSITORY@DIGEST`,
-    EXIT.usage,
-  )
+  throw usageError(`invalid reference "${word}": expected REPOSITORY:TAG or REPOSITORY@DIGEST`)
 }
 
 /** Reports whether the text is a digest, whole or shortened as in the output of commands. */
@@ -70,7 +67,7 @@ export async function wholeDigest(client: AdminClient, text: string, repository?
   const where = repository === undefined ? '' : ` in ${repository}`
   if (first === undefined) throw new CommandError(`no digest${where} begins with ${text}`, EXIT.absent)
   if (others.length === 0) return first
-  throw new CommandError(`several digests${where} begin with ${text}: ${items.join(', ')}`, EXIT.usage)
+  throw usageError(`several digests${where} begin with ${text}: ${items.join(', ')}`)
 }
 
 /** Does the same for the digest of a reference. */
@@ -104,9 +101,8 @@ export function parseTimeArgument(text: string, now: number, direction: 'past' |
   // Only years of four digits.
   if (at !== undefined && at >= 0 && at < Date.UTC(10_000, 0)) return at
   const example = direction === 'past' ? '2h, or 3 days ago' : '12h, or in 3 days'
-  throw new CommandError(
+  throw usageError(
     `invalid time "${text}": expected RFC 3339, such as 2026-11-24T18:00:00Z, or a duration, such as ${example}`,
-    EXIT.usage,
   )
 }
 
@@ -125,29 +121,24 @@ const DAY_MS = 86_400_000
 export function parseDays(text: string, option: string): number {
   const days = /^\d{1,9}$/.test(text) ? Number(text) : (parseDuration(text) ?? Number.NaN) / DAY_MS
   if (Number.isSafeInteger(days)) return days
-  throw new CommandError(`${option} is "${text}": expected whole days, such as 90, 90d or 12w`, EXIT.usage)
+  throw usageError(`${option} is "${text}": expected whole days, such as 90, 90d or 12w`)
 }
 
-/**
- * Says what a command will destroy, and asks for confirmation unless --yes was given. Throws a CommandError unless the
- * user confirms, and if there is no terminal to ask on.
- */
+/** Says what a command will destroy. Throws a CommandError unless the user confirms, or has given --yes. */
 export async function confirm(what: string, hasSaidYes: boolean, { canAsk, note }: Terminal): Promise<void> {
   if (hasSaidYes) return
-  if (!canAsk) throw new CommandError(`this ${what}; pass --yes to confirm`, EXIT.usage)
+  if (!canAsk) throw usageError(`this ${what}; pass --yes to confirm`)
   note(sanitize(`This ${what}.`))
   if (!(await answersYes('Continue? [y/N] '))) throw new CommandError('canceled: nothing was changed')
 }
 
 async function answersYes(question: string): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  // The end of the input counts as no.
-  const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
-  try {
-    return /^y(es)?$/i.test((await Promise.race([lines.question(question), ended])).trim())
-  } finally {
-    lines.close()
-  }
+  const answer = await withLines(process.stderr, (lines) => {
+    // The end of the input counts as no.
+    const ended = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+    return Promise.race([lines.question(question), ended])
+  })
+  return /^y(es)?$/i.test(answer.trim())
 }
 
 /** Asks for passwords on a terminal without showing them; otherwise reads them from the lines of standard input. */
@@ -166,38 +157,46 @@ export async function readNewPassword(question: string): Promise<string> {
   return (await readChange(question, undefined)).password
 }
 
-/** Reads a new password like `readNewPassword`, after the current one if there is a question for that. */
+/** Reads a new password in the same way, after the current one if there is a question for that. */
 export async function readChange(
   question: string,
   current: string | undefined,
 ): Promise<{ password: string; currentPassword: string | undefined }> {
-  const questions = [...(current === undefined ? [] : [current]), question]
   const isAsked = process.stdin.isTTY
-  const answers = await readPasswords(...questions, ...(isAsked ? [`${question} again`] : []))
-  const password = answers[questions.length - 1] ?? ''
-  if (isAsked && answers.at(-1) !== password)
-    throw new CommandError('the passwords differ: nothing was changed', EXIT.usage)
-  return { password, currentPassword: current === undefined ? undefined : answers[0] }
+  const questions = [question, ...(isAsked ? [`${question} again`] : [])]
+  const [currentPassword, ...answers] =
+    current === undefined
+      ? [undefined, ...(await readPasswords(...questions))]
+      : await readPasswords(current, ...questions)
+  const [password = ''] = answers
+  if (isAsked && answers.at(-1) !== password) throw usageError('the passwords differ: nothing was changed')
+  return { password, currentPassword }
 }
 
 /** Asks for a line on a terminal. */
 export async function readLine(question: string): Promise<string> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return (await lines.question(`${question}: `)).trim()
-  } finally {
-    lines.close()
-  }
+  return (await withLines(process.stderr, (lines) => lines.question(`${question}: `))).trim()
 }
 
 async function ask(question: string): Promise<string> {
   process.stderr.write(`${question}: `)
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
-  const lines = createInterface({ input: process.stdin, output: silent, terminal: true })
   try {
-    return await lines.question('')
+    return await withLines(silent, (lines) => lines.question(''), { terminal: true })
+  } finally {
+    process.stderr.write('\n')
+  }
+}
+
+async function withLines(
+  output: NodeJS.WritableStream,
+  read: (lines: Interface) => Promise<string>,
+  options: { terminal?: boolean } = {},
+): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output, ...options })
+  try {
+    return await read(lines)
   } finally {
     lines.close()
-    process.stderr.write('\n')
   }
 }

@@ -247,10 +247,7 @@ export function openTerminal(environment: Record<string, string | undefined>): T
   }
 }
 
-/**
- * Makes text of others safe for a terminal: replaces characters that could move the cursor, change colours, or reverse
- * the direction of the rest of the line (UAX 9).
- */
+/** Replaces the characters that could control a terminal, or reverse the rest of the line (UAX 9). */
 export function sanitize(text: string): string {
   return text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\u202a-\u202e\u2066-\u2069]+/gu, ' ')
 }

@@ -22,10 +22,7 @@ const NO_BORDERS = {
   middle: '   ',
 }
 
-/**
- * Prints a table without borders while its entries arrive. A column is as wide as its widest cell so far, so a later
- * part of a long list can be wider than the first.
- */
+/** Prints a table while its entries arrive. A column is as wide as its widest cell so far. */
 export class TableWriter {
   readonly #columns: readonly Field[]
   readonly #terminal: Terminal

@@ -245,10 +245,7 @@ export interface CheckedListening {
   tlsChoice: TlsChoice
 }
 
-/**
- * Parses where a server listens, and checks its upstreams.
- * @throws ConfigError with the setting and its value
- */
+/** Parses where a server listens, and checks its upstreams. Throws a ConfigError with the setting and its value. */
 export function checkListening(config: Config): CheckedListening {
   const listen = config.listen.map(parseListenAddress)
   const mirrors = parseMirrors(config).map(({ upstream, listen: text }) => ({

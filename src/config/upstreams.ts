@@ -55,10 +55,7 @@ const PRESETS: Readonly<Record<string, { url: string; hosts: string[]; namespace
 /** The keys of Docker Hub in a Docker config.json. */
 const HUB_ENTRIES = ['https://index.docker.io/v1/', 'index.docker.io', 'docker.io']
 
-/**
- * Reads the configured upstreams, and the files that their settings name.
- * @throws Error with the upstream and the setting
- */
+/** Reads the upstreams and the files that they name. Throws a ConfigError with the upstream and the setting. */
 export function readUpstreams(config: Pick<Config, 'upstream' | 'cache'>): UpstreamSettings[] {
   const names = config.upstream.map(({ name }) => name)
   const twice = names.find((name, at) => names.indexOf(name) !== at)
@@ -74,10 +71,7 @@ export function readUpstreams(config: Pick<Config, 'upstream' | 'cache'>): Upstr
   })
 }
 
-/**
- * Parses the setting `mirror`, a list of UPSTREAM=HOST:PORT.
- * @throws Error with the invalid entry
- */
+/** Parses the setting `mirror`, a list of UPSTREAM=HOST:PORT. Throws a ConfigError with the invalid entry. */
 export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upstream'>): MirrorListen[] {
   return mirror.map((entry) => {
     const [, name = '', listen = ''] = /^([^=]+)=(.+)$/.exec(entry) ?? []
@@ -89,10 +83,7 @@ export function parseMirrors({ mirror, upstream }: Pick<Config, 'mirror' | 'upst
   })
 }
 
-/**
- * Returns the settings of an upstream without its credentials. `ca` is the text of the certificates.
- * @throws Error with the upstream and the setting
- */
+/** Returns the settings of an upstream without its credentials; `ca` is the text of the certificates. */
 export function upstreamSettings(upstream: UpstreamConfig, isOffline: boolean): UpstreamSettings {
   const { name, url, mirrors, private: isPrivate, proxy, ca, freshSeconds } = upstream
   const preset = PRESETS[name]

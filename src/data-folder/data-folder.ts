@@ -120,11 +120,7 @@ interface Folders {
   metadata: string
 }
 
-/**
- * Refuses to create an empty database for a data folder that already has one: all its blobs would look like garbage.
- *
- * @throws Error that says which folder is missing
- */
+/** Refuses an empty database for a data folder that already has one: all its blobs would look like garbage. */
 function refuseLostDatabase({ data, metadata }: Folders): void {
   if (existsSync(join(metadata, 'cay.db'))) return
   if (readId(data) === undefined && !hasBlobs(data)) return
@@ -202,19 +198,12 @@ const SECRETS = ['initial-admin-password', 'tls/rootCA-key.pem', 'tls/server.pem
 /** Folders that cay creates in the data folder. */
 const OWN_FOLDERS = ['blobs', 'uploads', 'tls', 'file-indexes']
 
-/**
- * Makes all files and folders that this process creates private to its user: 0600 and 0700. SQLite gives the
- * write-ahead log the mode of the database.
- */
+/** Makes all that this process creates private to its user. SQLite gives its log the mode of the database. */
 function keepNewFilesPrivate(): void {
   process.umask(OTHERS)
 }
 
-/**
- * Removes other users' access to files that earlier versions, or a copy with other modes, left in the folders.
- *
- * @throws Error naming a file with secrets that others can still read, or that cay itself cannot read
- */
+/** Removes other users' access to files left by earlier versions or a copy. Throws an Error if it cannot. */
 function makePrivate(data: string, metadata: string, log: Logger): void {
   if (process.platform === 'win32') return
   const databases = readdirSync(metadata).filter((name) => name.startsWith('cay.db'))

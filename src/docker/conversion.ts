@@ -160,9 +160,7 @@ function blobsOf(steps: Step[], layers: readonly Digest[]): Digest[] | undefined
   return next === layers.length ? blobs : undefined
 }
 
-/**
- * Returns the layers, leaf first. An id is a hash of the blob and all below it, and for the leaf also of the config.
- */
+/** Returns the layers, leaf first. An id is a hash of the blob and all below it; the leaf's also of the config. */
 function layersOf(image: Json, steps: Step[], blobs: Digest[], config: Uint8Array): Schema1Layer[] {
   let parent = ''
   const layers = steps.map((step, index) => {

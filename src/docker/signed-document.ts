@@ -12,10 +12,7 @@ import {
 import { type RegistryError, registryError } from '../oci/error.ts'
 import { isObject } from '../oci/json.ts'
 
-/**
- * A JSON document that contains its own signatures, in the form of libtrust's "pretty signature". Docker schema 1
- * manifests have this form ("Signed Manifests" in their specification).
- */
+/** A JSON document with its own signatures, in the form of libtrust (Docker schema 1, "Signed Manifests"). */
 export interface SignedDocument {
   /** The bytes without the signatures. These were signed, and the digest is of these. */
   payload: Uint8Array<ArrayBuffer>
@@ -252,10 +249,7 @@ function isSignedBy(
   return verify(hash, input, { key: publicKey, dsaEncoding: 'ieee-p1363' }, signature)
 }
 
-/**
- * Returns libtrust's id of a key: the first 240 bits of the SHA-256 of its SubjectPublicKeyInfo, in base32 with groups
- * of four characters.
- */
+/** Returns libtrust's id of a key: 240 bits of the SHA-256 of its SubjectPublicKeyInfo, in groups of base32. */
 export function keyId(publicKey: KeyObject): string {
   const der = publicKey.export({ type: 'spki', format: 'der' })
   const hash = createHash('sha256').update(der).digest().subarray(0, 30)

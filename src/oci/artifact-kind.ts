@@ -15,10 +15,7 @@ export interface ArtifactTraits {
   platforms: readonly string[]
 }
 
-/**
- * A row of the table. It matches when the artifact has one of its types or labels, or when all platforms are among its
- * own. A `*` at the end matches by prefix.
- */
+/** Matches an artifact with one of its types or labels, or of its platforms only. A final `*` matches by prefix. */
 interface Kind {
   name: string
   manifest?: string[]

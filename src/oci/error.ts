@@ -40,10 +40,7 @@ export interface ErrorEntry {
   detail?: unknown
 }
 
-/**
- * An error that a client may see. The client gets `entries` and `status`; `cause` is only logged.
- * Most errors have one entry. A manifest with several missing blobs has one entry for each.
- */
+/** An error that a client may see, in `entries` and `status`; `cause` is only logged. */
 export class RegistryError extends Error {
   override name = 'RegistryError'
   readonly entries: readonly ErrorEntry[]

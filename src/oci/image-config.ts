@@ -118,10 +118,7 @@ const SECONDS: Record<string, number> = {
 /** A tag with a longer lifetime never expires. */
 const EXPIRES_AFTER_SECONDS_MAX = 100 * 365 * 86_400
 
-/**
- * Returns after how many seconds a tag expires, from its manifest's label: a whole number with s, m, h, d, w or y.
- * Returns undefined when the label is missing or invalid.
- */
+/** Returns the seconds after which a tag expires, from a label such as `2w`; undefined without a valid one. */
 export function expiresAfterSeconds(labels: Labels): number | undefined {
   const [, count = '', unit = ''] = /^(\d{1,12})([smhdwy])$/.exec(labels[EXPIRES_AFTER] ?? '') ?? []
   const seconds = Number(count) * (SECONDS[unit] ?? 0)

@@ -30,10 +30,7 @@ export interface ManifestReference {
   role: ReferenceRole
 }
 
-/**
- * `child` is an entry of an index (a manifest, or a blob in BuildKit's old caches). `foreign` is a layer that need not
- * be stored here.
- */
+/** `child`: an entry of an index (also a blob, in BuildKit's old caches). `foreign`: need not be stored here. */
 export type ReferenceRole = 'config' | 'layer' | 'blob' | 'child' | 'foreign'
 
 const IMAGES: readonly string[] = [MEDIA_TYPE.ociManifest, MEDIA_TYPE.dockerManifest]
@@ -93,10 +90,7 @@ export function checkItems(bytes: Uint8Array): void {
 const ITEMS_MAX = 100_000
 const LISTS = ['layers', 'manifests', 'blobs', 'fsLayers', 'history']
 
-/**
- * Parses a manifest as a JSON object. Every reader of manifests uses this. Throws MANIFEST_INVALID, also for a manifest
- * of more than MANIFEST_BYTES_MAX bytes or with a list of more than 100,000 entries.
- */
+/** Parses a manifest as a JSON object. Every reader uses this. Throws MANIFEST_INVALID, also if it is too large. */
 export function parseObject(bytes: Uint8Array): Json {
   if (bytes.length > MANIFEST_BYTES_MAX) {
     throw invalid(`the manifest has ${bytes.length} bytes; the maximum is ${MANIFEST_BYTES_MAX}`)

@@ -39,10 +39,7 @@ export function parseContentType(header: string): string | undefined {
   return isMediaType(type) ? type : undefined
 }
 
-/**
- * Reports whether this is the media type of a layer that a registry need not hold: OCI's non-distributable layers
- * (image-spec, "Non-Distributable Layers") and Docker's foreign layers.
- */
+/** Reports whether a registry need not hold layers of this type: non-distributable (OCI) or foreign (Docker). */
 export function isNonDistributable(mediaType: string): boolean {
   return (
     mediaType.startsWith('application/vnd.oci.image.layer.nondistributable.v1.') ||
