@@ -1,5 +1,5 @@
-import { addressWrites, auditActWrites, auditWrites, noticeWrites } from './accounts/audit-rows.ts'
-import { grantsOutlive, grantWrites } from './accounts/grant-rows.ts'
+import { addressWrites, auditActWrites, auditWrites, noticeWrites } from './accounts/audit-store.ts'
+import { grantsOutlive, grantWrites } from './accounts/grant-store.ts'
 import { accountWrites, credentialWrites, groupWrites, installationWrites } from './accounts/store.ts'
 import { cacheWrites } from './cache/cached-content.ts'
 import { cacheDeletionWrites, evictions, evictionWrites } from './cache/eviction.ts'

@@ -1,24 +1,20 @@
+/*
+ * Accounts are who may do what: users sign in with a password, robots (`owner+name`) with a token, and groups collect
+ * both. Grants add up, a robot can do no more than its owner, and each change records its act in the audit log in the same
+ * transaction. Everything is in the database, secrets only as hashes; only the first password may be in a file.
+ */
 import { type Caller, SYSTEM, type Write } from '../access/access.ts'
 import { ownerOf } from '../access/decision.ts'
 import type { Config } from '../config/schema.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../http/list-page.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
-import type { ActDetail, AuditRow, NoticeKind, NoticeRow } from './audit-rows.ts'
 import type { Auth } from './authenticator.ts'
-import {
-  type RegistryTokens,
-  registryTokens,
-  type Sessions,
-  type SigningKeys,
-  sessions,
-  signingKeys,
-  type Tokens,
-  tokens,
-} from './credentials.ts'
-import { type Grants, grants } from './grants.ts'
+import { registryTokens, sessions, signingKeys, tokens } from './credentials.ts'
+import { grants } from './grants.ts'
 import type { PasswordFile } from './passwords.ts'
 import type { Notices } from './sign-ins.ts'
+import type { AccountRow, ActDetail, NoticeKind } from './store.ts'
 
 declare module '../http/controller.ts' {
   interface AdminContext {
@@ -27,66 +23,68 @@ declare module '../http/controller.ts' {
 }
 
 /** The services for accounts: which exist, how they sign in, and what they may do. One instance per data folder. */
-export interface AccountServices {
-  users: Users
-  robots: Robots
-  groups: Groups
-  grants: Grants
-  tokens: Tokens
-  sessions: Sessions
-  registryTokens: RegistryTokens
-  signingKeys: SigningKeys
-  audit: Audit
-}
+export type AccountServices = ReturnType<typeof accountServices>
 
-export interface AccountOptions {
+/**
+ * @param passwordFile the file with the first account's password, which is removed when the password changes
+ * @param now returns milliseconds since 1970
+ */
+export function accountServices(options: {
   metadata: Metadata
   config: Config
   auth: Auth
-  /** The file with the first account's password, which is removed when the password changes. */
   passwordFile: PasswordFile
-  /** Milliseconds since 1970. */
   now: () => number
-}
-
-export function accountServices({
-  config,
-  auth,
-  now,
-  passwordFile,
-  ...options
-}: AccountOptions): AccountServices {
-  const metadata = auth.access.isOpen ? refuseStrangers(options.metadata) : options.metadata
+}) {
+  const { metadata, config, auth, passwordFile, now } = options
+  const { access, authenticator, identities } = auth
+  const guarded = access.isOpen ? refuseStrangers(metadata) : metadata
   return {
-    users: users({ metadata, auth, passwordFile }),
-    robots: robots(metadata),
-    groups: groups(metadata),
-    grants: grants({ metadata, access: auth.access, identities: auth.identities, settings: config.grants }),
-    tokens: tokens(metadata),
-    sessions: sessions({ metadata, authenticator: auth.authenticator }),
+    users: users(guarded, auth, passwordFile),
+    robots: robots(guarded),
+    groups: groups(guarded),
+    grants: grants({ metadata: guarded, access, identities, settings: config.grants }),
+    tokens: tokens(guarded),
+    sessions: sessions(guarded, authenticator),
     registryTokens: registryTokens({
-      metadata,
-      access: auth.access,
+      metadata: guarded,
+      access,
       tokens: auth.tokens,
-      noteUse: () => auth.authenticator.noteUse(),
+      noteUse: () => authenticator.noteUse(),
       now,
     }),
-    signingKeys: signingKeys(metadata),
-    audit: audit(options.metadata, auth.notices),
+    signingKeys: signingKeys(guarded),
+    audit: audit(metadata, auth.notices),
   }
 }
 
-/** Somebody who signs in with a password. Times are milliseconds since 1970. */
-export interface User {
-  name: string
-  isAdmin: boolean
-  createdAt: number
-  disabledAt: number | null
-  version: number
+/** What users and robots have in common. Changes throw NOT_FOUND and PRECONDITION_FAILED. */
+function accountsOf(metadata: Metadata, kind: AccountRow['kind']) {
+  return {
+    /** Lists accounts by name: all, or those of one owner. */
+    list: (query: PageQuery, owner?: string) =>
+      readPage(
+        query,
+        (limit) => metadata.accounts.list(kind, query.cursor ?? '', limit, owner),
+        ({ name }) => name,
+      ),
+
+    /** Throws NOT_FOUND. */
+    get(name: string): AccountRow {
+      const row = metadata.accounts.find(name)
+      if (row?.kind === kind) return row
+      throw registryError('NOT_FOUND', `there is no ${kind} ${name}`)
+    },
+
+    /** Deletes an account with its robots, tokens and grants. */
+    async delete(act: Write, name: string): Promise<void> {
+      await metadata.write('removeAccount', { ...act, name, kind })
+    },
+  }
 }
 
 /** A change of a user. Omitted fields stay as they are. */
-export interface UserChange {
+interface UserChange {
   password?: string
   /** The current password. A token or a session needs it to change the password of its own account. */
   currentPassword?: string
@@ -94,47 +92,23 @@ export interface UserChange {
   disabled?: boolean
 }
 
-/** Users. Changes throw PRECONDITION_FAILED, and CONFLICT when they would leave no server admin. */
-interface Users {
-  /** Lists users by name. */
-  list(query: PageQuery): Promise<ListPage<User>>
-  /** Throws NOT_FOUND. */
-  get(name: string): Promise<User>
-  /**
-   * Creates a user, or gives an existing one this password and this right. Returns whether it was created. Throws
-   * REQUEST_INVALID for a reserved name, a bad password, or a hash that is not bcrypt.
-   */
-  put(act: Write, name: string, user: NewUser): Promise<boolean>
-  /**
-   * Changes a user. A new password, or disabling the user, ends sessions and refresh tokens. Throws NOT_FOUND, and
-   * REQUEST_INVALID for a bad password.
-   */
-  change(act: Write, name: string, change: UserChange): Promise<void>
-  /** Clears the failed logins of a user, so that they can sign in again immediately. Throws NOT_FOUND. */
-  unlock(act: Write, name: string): Promise<void>
-  /** Deletes a user with its robots, tokens and grants. Throws NOT_FOUND. */
-  delete(act: Write, name: string): Promise<void>
-}
-
 /** The password, or a bcrypt hash of it as in htpasswd. */
-export type NewUser = { isAdmin: boolean; currentPassword?: string } & (
+type NewUser = { isAdmin: boolean; currentPassword?: string } & (
   | { password: string }
   | { passwordHash: string }
 )
 
-export interface UsersOptions {
-  metadata: Metadata
-  auth: Pick<Auth, 'passwords' | 'attempts' | 'authenticator'>
-  passwordFile: PasswordFile
-}
-
-const userKind = 'user'
-
 /** Names with another meaning: subjects of grants, and the account that automatic changes are recorded under. */
 const RESERVED: readonly (string | undefined)[] = ['anonymous', 'authenticated', SYSTEM.account]
 
-function users({ metadata, auth, passwordFile }: UsersOptions): Users {
-  const { passwords, attempts, authenticator } = auth
+/** Users. Changes throw CONFLICT when they would leave no server admin. */
+function users(
+  metadata: Metadata,
+  { passwords, attempts, authenticator }: Pick<Auth, 'passwords' | 'attempts' | 'authenticator'>,
+  passwordFile: PasswordFile,
+) {
+  const kind = 'user'
+  const all = accountsOf(metadata, kind)
   /** Prevents a thief of a token or a session from taking over the account permanently. */
   const checkCurrent = async ({ caller }: Write, name: string, password: string | undefined) => {
     if (caller.account !== name || caller.credential === undefined) return
@@ -148,16 +122,13 @@ function users({ metadata, auth, passwordFile }: UsersOptions): Users {
     if (identity.credential !== undefined) throw wrongPassword()
   }
   return {
-    list: (query) =>
-      readPage(
-        query,
-        (limit) => metadata.accounts.list(userKind, query.cursor ?? '', limit),
-        ({ name }) => name,
-      ),
+    ...all,
 
-    get: async (name) => getUser(metadata, name),
-
-    async put(act, name, { isAdmin, currentPassword, ...secret }) {
+    /**
+     * Creates a user, or gives an existing one this password and this right. Returns whether it was created. Throws
+     * REQUEST_INVALID for a reserved name, a bad password, or a hash that is not bcrypt.
+     */
+    async put(act: Write, name: string, { isAdmin, currentPassword, ...secret }: NewUser): Promise<boolean> {
       if (RESERVED.includes(name)) {
         const message = `the name ${name} is reserved for grants or the history: choose another`
         throw registryError('REQUEST_INVALID', message)
@@ -167,37 +138,35 @@ function users({ metadata, auth, passwordFile }: UsersOptions): Users {
         'password' in secret
           ? await passwords.hashNew(secret.password)
           : passwords.checkImported(name, secret.passwordHash)
-      const { isNew } = await metadata.write('putAccount', {
-        ...act,
-        name,
-        kind: userKind,
-        passwordHash,
-        isAdmin,
-      })
+      const { isNew } = await metadata.write('putAccount', { ...act, name, kind, passwordHash, isAdmin })
       passwordFile.removeFor(name)
       return isNew
     },
 
-    async change(act, name, { password, currentPassword, ...flags }) {
+    /**
+     * Changes a user. A new password, or disabling the user, ends sessions and refresh tokens. Throws REQUEST_INVALID
+     * for a bad password.
+     */
+    async change(
+      act: Write,
+      name: string,
+      { password, currentPassword, ...flags }: UserChange,
+    ): Promise<void> {
       if (password !== undefined) await checkCurrent(act, name, currentPassword)
       const passwordHash = password === undefined ? undefined : await passwords.hashNew(password)
-      await metadata.write('changeAccount', {
-        ...act,
-        name,
-        kind: userKind,
-        change: { ...flags, passwordHash },
-      })
+      await metadata.write('changeAccount', { ...act, name, kind, change: { ...flags, passwordHash } })
       if (password !== undefined) passwordFile.removeFor(name)
     },
 
-    async unlock({ caller, at }, name) {
-      getUser(metadata, name)
+    /** Clears the failed logins of a user, so that they can sign in again immediately. */
+    async unlock({ caller, at }: Write, name: string): Promise<void> {
+      all.get(name)
       attempts.unlock(name)
       await metadata.write('noteAct', { caller, at, action: 'user.unlock', target: name })
     },
 
-    async delete(act, name) {
-      await metadata.write('removeAccount', { ...act, name, kind: userKind })
+    async delete(act: Write, name: string): Promise<void> {
+      await all.delete(act, name)
       passwordFile.removeFor(name)
     },
   }
@@ -212,107 +181,47 @@ function deny(error: unknown): never {
   throw error instanceof RegistryError && error.status === 401 ? wrongPassword() : error
 }
 
-function getUser(metadata: Metadata, name: string): User {
-  const row = metadata.accounts.find(name)
-  if (row?.kind === userKind) return row
-  throw registryError('NOT_FOUND', `there is no user ${name}`)
-}
-
-/** A program that signs in with tokens; its name is `owner+robot`. Times are milliseconds since 1970. */
-export interface Robot {
-  name: string
-  createdAt: number
-  disabledAt: number | null
-  version: number
-}
-
-/** Robots. Changes throw PRECONDITION_FAILED when their condition does not hold. */
-interface Robots {
-  /** Lists all robots, or those of one owner, by name. */
-  list(query: PageQuery, owner?: string): Promise<ListPage<Robot>>
-  /** Throws NOT_FOUND. */
-  get(name: string): Promise<Robot>
-  /** Creates a robot unless it exists, and returns whether it did. Throws NOT_FOUND when its owner does not exist. */
-  put(act: Write, name: string): Promise<boolean>
-  /** Throws NOT_FOUND. */
-  change(act: Write, name: string, change: { disabled: boolean }): Promise<void>
-  /** Deletes a robot with its tokens and grants. Throws NOT_FOUND. */
-  delete(act: Write, name: string): Promise<void>
-}
-
-const robotKind = 'robot'
-
-function robots(metadata: Metadata): Robots {
+function robots(metadata: Metadata) {
+  const kind = 'robot'
   return {
-    list: (query, owner) =>
-      readPage(
-        query,
-        (limit) => metadata.accounts.list(robotKind, query.cursor ?? '', limit, owner),
-        ({ name }) => name,
-      ),
+    ...accountsOf(metadata, kind),
 
-    async get(name) {
-      const row = metadata.accounts.find(name)
-      if (row?.kind === robotKind) return row
-      throw registryError('NOT_FOUND', `there is no robot ${name}`)
-    },
-
-    async put(act, name) {
-      const robot = { name, kind: robotKind, owner: ownerOf(name), isAdmin: false } as const
+    /** Creates a robot unless it exists, and returns whether it did. Throws NOT_FOUND when its owner does not exist. */
+    async put(act: Write, name: string): Promise<boolean> {
+      const robot = { name, kind, owner: ownerOf(name), isAdmin: false } as const
       return (await metadata.write('putAccount', { ...act, ...robot })).isNew
     },
 
-    async change(act, name, change) {
-      await metadata.write('changeAccount', { ...act, name, kind: robotKind, change })
-    },
-
-    async delete(act, name) {
-      await metadata.write('removeAccount', { ...act, name, kind: robotKind })
+    async change(act: Write, name: string, change: { disabled: boolean }): Promise<void> {
+      await metadata.write('changeAccount', { ...act, name, kind, change })
     },
   }
 }
 
-export interface Group {
-  name: string
-  /** Users and robots, in byte order. */
-  members: string[]
-  version: number
-}
-
-/** Groups of accounts. Changes throw PRECONDITION_FAILED when their condition does not hold. */
-interface Groups {
-  /** Lists the names of groups. */
-  list(query: PageQuery): Promise<ListPage<string>>
-  /** Throws NOT_FOUND. */
-  get(name: string): Promise<Group>
-  /** Creates a group unless it exists, and returns whether it did. */
-  put(act: Write, name: string): Promise<boolean>
-  /** Adds and removes members. Throws NOT_FOUND for a group or an account that does not exist. */
-  change(act: Write, name: string, members: { add: string[]; remove: string[] }): Promise<void>
-  /** Deletes a group with its grants. Throws NOT_FOUND. */
-  delete(act: Write, name: string): Promise<void>
-}
-
-function groups(metadata: Metadata): Groups {
+/** Groups of accounts. Changes throw NOT_FOUND and PRECONDITION_FAILED. */
+function groups(metadata: Metadata) {
   return {
-    list: (query) =>
+    /** Lists the names of groups. */
+    list: (query: PageQuery) =>
       readPage(query, (limit) => metadata.accounts.listGroups(query.cursor ?? '', limit), String),
 
-    async get(name) {
+    /** Returns a group with its members, users and robots in byte order. */
+    get(name: string) {
       const group = metadata.accounts.findGroup(name)
       if (group === undefined) throw registryError('NOT_FOUND', `there is no group ${name}`)
       return { name, members: metadata.accounts.membersOf(group.id), version: group.version }
     },
 
-    async put(act, name) {
-      return await metadata.write('putGroup', { ...act, name })
-    },
+    /** Creates a group unless it exists, and returns whether it did. */
+    put: (act: Write, name: string): Promise<boolean> => metadata.write('putGroup', { ...act, name }),
 
-    async change(act, name, members) {
+    /** Adds and removes members. */
+    async change(act: Write, name: string, members: { add: string[]; remove: string[] }): Promise<void> {
       await metadata.write('changeMembers', { ...act, name, ...members })
     },
 
-    async delete(act, name) {
+    /** Deletes a group with its grants. */
+    async delete(act: Write, name: string): Promise<void> {
       await metadata.write('removeGroup', { ...act, name })
     },
   }
@@ -334,9 +243,6 @@ function refuseStrangers(metadata: Metadata): Metadata {
   return { ...metadata, write }
 }
 
-/** A part of the log. Entries that changed nothing are kept apart, so that they cannot displace changes. */
-export type AuditKind = 'change' | NoticeKind
-
 /** An entry of the audit log: an act on accounts, grants or the server, a refusal, or a sign-in. */
 export interface AuditEntry {
   id: number
@@ -354,42 +260,39 @@ export interface AuditEntry {
   requestId: string
 }
 
-/** The audit log: who changed accounts and grants, who was refused or signed in, and from which address. */
-export interface Audit {
-  /** Lists entries of a kind, newest first. */
-  list(query: PageQuery, kind?: AuditKind): Promise<ListPage<AuditEntry>>
-  /** Records that a request of an account was denied. The write happens in the background. */
-  noteRefusal(caller: Caller, target: string): void
-}
-
 const ACTIONS: Record<NoticeKind, string> = {
   refused: 'denied',
   'signed-in': 'sign-in',
   failed: 'sign-in.failed',
 }
 
-function audit(metadata: Metadata, notices: Notices): Audit {
+/** The audit log: who changed accounts and grants, who was refused or signed in, and from which address. */
+function audit(metadata: Metadata, notices: Notices) {
   return {
-    async list(query, kind = 'change') {
+    /** Lists entries, newest first. Those that changed nothing are kept apart, so that they cannot displace changes. */
+    async list(query: PageQuery, kind: 'change' | NoticeKind = 'change'): Promise<ListPage<AuditEntry>> {
       const [before = 0] = parseCursor(query.cursor, Number.MAX_SAFE_INTEGER)
       await notices.flush()
-      const read = async (limit: number): Promise<AuditEntry[]> =>
-        kind === 'change'
-          ? (await metadata.audit.list(before, limit)).map(toEntry)
-          : (await metadata.audit.notices.list(kind, before, limit)).map(noticeToEntry)
+      const read = async (limit: number): Promise<AuditEntry[]> => {
+        if (kind === 'change') {
+          const acts = await metadata.audit.list(before, limit)
+          return acts.map(({ detail, ...row }) => ({ ...row, detail: present(JSON.parse(detail)) }))
+        }
+        const rows = await metadata.audit.notices.list(kind, before, limit)
+        const action = ACTIONS[kind]
+        return rows.map(({ account, ...row }) => ({ ...row, action, account: account || null, detail: {} }))
+      }
       return await readPage(query, read, ({ id }) => formatCursor(id))
     },
 
-    noteRefusal: (caller, target) => notices.note({ ...caller, kind: 'refused', target }),
+    /** Records that a request of an account was denied. The write happens in the background. */
+    noteRefusal: (caller: Caller, target: string): void =>
+      notices.note({ ...caller, kind: 'refused', target }),
   }
 }
 
-function noticeToEntry({ kind, account, ...row }: NoticeRow): AuditEntry {
-  return { ...row, action: ACTIONS[kind], account: account === '' ? null : account, detail: {} }
-}
-
-function toEntry({ detail, ...row }: AuditRow): AuditEntry {
-  const parts = Object.entries(JSON.parse(detail) as ActDetail)
-  const there = parts.flatMap(([name, value]) => (value == null ? [] : [[name, value]]))
-  return { ...row, detail: Object.fromEntries(there) }
+function present(detail: ActDetail): AuditEntry['detail'] {
+  return Object.fromEntries(
+    Object.entries(detail).flatMap(([name, value]) => (value == null ? [] : [[name, value]])),
+  )
 }

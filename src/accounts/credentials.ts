@@ -4,6 +4,7 @@ import type { Metadata } from '../database/metadata.ts'
 import { type ListPage, type PageQuery, readPage } from '../http/list-page.ts'
 import { registryError } from '../oci/error.ts'
 import { type RepositoryName, tryParseRepositoryName } from '../oci/reference.ts'
+import { DAY_MS } from '../runtime/clock.ts'
 import type { Authenticator } from './authenticator.ts'
 import { newSecret } from './passwords.ts'
 import {
@@ -15,47 +16,26 @@ import {
 } from './signed-tokens.ts'
 import type { CredentialRow, NewCredential } from './store.ts'
 
-const DAY_MILLISECONDS = 86_400_000
-
 /** A token that an account signs in with. Only a hash of its secret is stored. Times are milliseconds since 1970. */
-export interface Token {
-  id: string
+export interface Token extends Pick<CredentialRow, 'id' | 'name' | 'createdAt' | 'expiresAt' | 'lastUsedAt'> {
   /** `refresh`: a client got it from /token for a password, and gets short-lived tokens with it. */
   kind: 'token' | 'refresh'
-  name: string
-  createdAt: number
-  expiresAt: number | null
-  lastUsedAt: number | null
   /** Limits what the token may do. Null means everything that the account may do. */
   scope: Rule[] | null
 }
 
-export interface NewToken {
+interface NewToken {
   name: string
   expiresInDays?: number | undefined
   scope?: Rule[] | undefined
 }
 
 /** The tokens of accounts. */
-export interface Tokens {
-  /** Lists the tokens of an account, with its refresh tokens. Throws NOT_FOUND. */
-  list(account: string, query: PageQuery): Promise<ListPage<Token>>
-  /** Returns a token of an account. Throws NOT_FOUND. */
-  get(account: string, id: string): Token
-  /**
-   * Creates a token and returns it with its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a bad
-   * pattern, and CONFLICT when the account has too many tokens.
-   */
-  add(act: Write, account: string, token: NewToken): Promise<Token & { secret: string }>
-  /** Revokes a token, which takes effect immediately. Throws NOT_FOUND. */
-  delete(act: Write, account: string, id: string): Promise<void>
-}
-
-const tokenKind = 'token'
-
-export function tokens(metadata: Metadata): Tokens {
+export function tokens(metadata: Metadata) {
+  const kind = 'token'
   return {
-    list(account, query) {
+    /** Lists the tokens of an account, with its refresh tokens. Throws NOT_FOUND. */
+    list(account: string, query: PageQuery): Promise<ListPage<Token>> {
       const row = metadata.accounts.find(account)
       if (row === undefined) throw registryError('NOT_FOUND', `there is no account ${account}`)
       const read = (limit: number) =>
@@ -63,7 +43,8 @@ export function tokens(metadata: Metadata): Tokens {
       return readPage(query, read, ({ id }) => id)
     },
 
-    get(account, id) {
+    /** Throws NOT_FOUND. */
+    get(account: string, id: string): Token {
       const owner = metadata.accounts.find(account)
       const row = metadata.credentials.find(id)
       if (row === undefined || row.accountId !== owner?.id || row.kind === 'session')
@@ -71,44 +52,35 @@ export function tokens(metadata: Metadata): Tokens {
       return toToken(row)
     },
 
-    async add(act, account, { name, expiresInDays, scope }) {
+    /**
+     * Creates a token and returns it with its secret, which is never shown again. Throws NOT_FOUND, NAME_INVALID for a
+     * bad pattern, and CONFLICT when the account has too many tokens.
+     */
+    async add(
+      act: Write,
+      account: string,
+      { name, expiresInDays, scope }: NewToken,
+    ): Promise<Token & { secret: string }> {
       for (const { pattern } of scope ?? []) parseRepositoryPattern(pattern)
       const { secret, hash } = newSecret()
-      const id = crypto.randomUUID()
-      const expiresAt = expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MILLISECONDS
+      const expiresAt = expiresInDays === undefined ? null : act.at + expiresInDays * DAY_MS
+      const token = { id: crypto.randomUUID(), kind, name, expiresAt } as const
       const stored = scope === undefined ? null : JSON.stringify(scope)
-      await metadata.write('addCredential', {
-        ...act,
-        of: account,
-        id,
-        kind: tokenKind,
-        name,
-        hash,
-        expiresAt,
-        scope: stored,
-      })
-      return {
-        id,
-        kind: tokenKind,
-        name,
-        createdAt: act.at,
-        expiresAt,
-        lastUsedAt: null,
-        scope: scope ?? null,
-        secret,
-      }
+      await metadata.write('addCredential', { ...act, of: account, ...token, hash, scope: stored })
+      return { ...token, createdAt: act.at, lastUsedAt: null, scope: scope ?? null, secret }
     },
 
-    async delete(act, account, id) {
-      await metadata.write('removeCredential', { ...act, of: account, id, kind: tokenKind })
+    /** Revokes a token, which takes effect immediately. Throws NOT_FOUND. */
+    async delete(act: Write, account: string, id: string): Promise<void> {
+      await metadata.write('removeCredential', { ...act, of: account, id, kind })
     },
   }
 }
 
-function toToken({ scope, kind: tokenKind, ...row }: CredentialRow): Token {
+function toToken({ scope, kind, ...row }: CredentialRow): Token {
   return {
     ...row,
-    kind: tokenKind === 'refresh' ? tokenKind : 'token',
+    kind: kind === 'refresh' ? kind : 'token',
     scope: scope === null ? null : JSON.parse(scope),
   }
 }
@@ -125,52 +97,37 @@ export interface Session {
   expiresAt: number
 }
 
-export interface Sessions {
-  /** Signs in. Throws UNAUTHORIZED for a wrong password and TOOMANYREQUESTS while logins are rate-limited. */
-  begin(act: Write, name: string, password: string): Promise<Session>
-  /** Returns the session of a secret, or undefined when it has ended. */
-  find(secret: string): Promise<Session | undefined>
-  /** Signs out. */
-  end(act: Write, session: Session): Promise<void>
-}
-
-export interface SessionsOptions {
-  metadata: Metadata
-  authenticator: Authenticator
-}
-
-const sessionKind = 'session'
-
-export function sessions({ metadata, authenticator }: SessionsOptions): Sessions {
+/** The sessions of browsers. */
+export function sessions(metadata: Metadata, authenticator: Authenticator) {
+  const kind = 'session'
   return {
-    async begin(act, name, password) {
+    /** Signs in. Throws UNAUTHORIZED for a wrong password and TOOMANYREQUESTS while logins are rate-limited. */
+    async begin(act: Write, name: string, password: string): Promise<Session> {
       const { caller, at } = act
       const verify = () => authenticator.authenticatePassword(name, password, caller.address)
       const identity = await verify()
-      const { account, credential } = identity
-      if (account === undefined || credential !== undefined)
-        throw registryError(
-          'UNAUTHORIZED',
-          'sign in with a password: a session cannot be started with a token',
-        )
+      const { account } = identity
+      if (account === undefined || identity.credential !== undefined) {
+        const message = 'sign in with a password: a session cannot be started with a token'
+        throw registryError('UNAUTHORIZED', message)
+      }
       const { secret, hash } = newSecret()
       const expiresAt = at + SESSION_SECONDS * 1000
       const by = { caller: { ...caller, account }, at, of: account, id: crypto.randomUUID() }
-      await addForPassword(
-        metadata,
-        { ...by, kind: sessionKind, name: sessionKind, hash, expiresAt, scope: null },
-        verify,
-      )
+      const credential = { ...by, kind, name: kind, hash, expiresAt, scope: null } as const
+      await addForPassword(metadata, credential, verify)
       return { identity, secret, expiresAt }
     },
 
-    async find(secret) {
+    /** Returns the session of a secret, or undefined when it has ended. */
+    find(secret: string): Session | undefined {
       const found = authenticator.findSession(secret)
       return found && { ...found, secret }
     },
 
-    async end(act, { identity: { account = '', credential = '' } }) {
-      await metadata.write('removeCredential', { ...act, of: account, id: credential, kind: sessionKind })
+    /** Signs out. */
+    async end(act: Write, { identity: { account = '', credential = '' } }: Session): Promise<void> {
+      await metadata.write('removeCredential', { ...act, of: account, id: credential, kind })
     },
   }
 }
@@ -185,21 +142,10 @@ export interface SigningKey {
   endsAt: number | null
 }
 
-export interface SigningKeys {
-  /** Lists keys, oldest first. The last one signs. */
-  list(query: PageQuery): Promise<ListPage<SigningKey>>
-  /** Throws NOT_FOUND. */
-  get(id: string): SigningKey
-  /**
-   * Replaces the signing key. The old keys expire when the last of their tokens does. With `now` they expire
-   * immediately, and every token they have signed is refused.
-   */
-  rotate(act: Write, options?: { now?: boolean | undefined }): Promise<SigningKey & { othersEndAt: number }>
-}
-
-export function signingKeys(metadata: Metadata): SigningKeys {
+export function signingKeys(metadata: Metadata) {
   return {
-    list(query) {
+    /** Lists keys, oldest first. The last one signs. */
+    list(query: PageQuery): Promise<ListPage<SigningKey>> {
       // There are few keys, because each is deleted when its last token has expired.
       const rows = metadata.credentials.signingKeys()
       const from = rows.findIndex(({ id }) => id === query.cursor) + 1
@@ -210,13 +156,18 @@ export function signingKeys(metadata: Metadata): SigningKeys {
       )
     },
 
-    get(id) {
+    /** Throws NOT_FOUND. */
+    get(id: string): SigningKey {
       const found = metadata.credentials.signingKeys().find((key) => key.id === id)
       if (found === undefined) throw registryError('NOT_FOUND', `there is no signing key ${id}`)
       return found
     },
 
-    async rotate(act, { now = false } = {}) {
+    /**
+     * Replaces the signing key. The old keys expire when the last of their tokens does. With `now` they expire
+     * immediately, and every token they have signed is refused.
+     */
+    async rotate(act: Write, now: boolean): Promise<SigningKey & { othersEndAt: number }> {
       const key = await newSigningKey()
       const othersEndAt = now ? act.at : act.at + TOKEN_SECONDS_MAX * 1000
       await metadata.write('addSigningKey', { ...act, ...key, othersEndAt })
@@ -226,24 +177,17 @@ export function signingKeys(metadata: Metadata): SigningKeys {
 }
 
 /** How long a refresh token lives. */
-const REFRESH_DAYS = 90
+const REFRESH_MS = 90 * DAY_MS
 
 const NAME_CHARACTERS_MAX = 64
 
-export interface TokenRequest {
+interface TokenRequest {
   /** As clients write them: `repository:NAME:ACTIONS`. */
   scopes: string[]
   /** The client's address. */
   address: string
   /** Asks for a refresh token, too. */
-  refresh?: RefreshRequest | undefined
-}
-
-export interface RefreshRequest {
-  /** What the client calls itself; may be empty. */
-  client: string
-  /** Verifies the password of the request again. */
-  verify: () => Promise<unknown>
+  refresh?: { client: string; verify: () => Promise<unknown> } | undefined
 }
 
 export interface IssuedToken {
@@ -255,44 +199,34 @@ export interface IssuedToken {
   refreshToken: string | undefined
 }
 
-/** Short-lived tokens for registry clients. The account's permissions are looked up at each use. */
-export interface RegistryTokens {
-  /**
-   * Issues a token for those of the requested scopes that the identity is allowed. Throws UNAUTHORIZED when the
-   * identity itself comes from a short-lived token.
-   */
-  issue(identity: Identity, request: TokenRequest): Promise<IssuedToken>
-  /** Issues a token for pulls from one repository. Returns undefined for an identity that needs none or has one. */
-  issueForPulls(identity: Identity, repository: RepositoryName, seconds: number): Promise<string | undefined>
-}
-
-export interface RegistryTokensOptions {
-  metadata: Metadata
-  access: Access
-  tokens: SignedTokens
-  /** Writes when tokens were last used. */
-  noteUse: () => Promise<void>
-  /** Milliseconds since 1970. */
-  now: () => number
-}
-
+/**
+ * Short-lived tokens for registry clients. The account's permissions are looked up at each use.
+ *
+ * @param noteUse writes when tokens were last used
+ * @param now returns milliseconds since 1970
+ */
 export function registryTokens({
   metadata,
   access,
   tokens,
   noteUse,
   now,
-}: RegistryTokensOptions): RegistryTokens {
+}: {
+  metadata: Metadata
+  access: Access
+  tokens: SignedTokens
+  noteUse: () => Promise<void>
+  now: () => number
+}) {
   const idOf = (account: string | undefined) =>
     account === undefined ? undefined : metadata.accounts.find(account)?.id
 
   /** A refresh token lets a client keep no password. Changing the password revokes it. */
   const addRefreshToken = async (
     by: { account: string; address: string },
-    refresh: RefreshRequest,
+    { client, verify }: NonNullable<TokenRequest['refresh']>,
     at: number,
   ) => {
-    const { client, verify } = refresh
     const { secret, hash } = newSecret()
     // The least recently used one makes room for it.
     await noteUse()
@@ -304,7 +238,7 @@ export function registryTokens({
       kind: 'refresh',
       name: client.slice(0, NAME_CHARACTERS_MAX) || 'unknown client',
       hash,
-      expiresAt: at + REFRESH_DAYS * 86_400_000,
+      expiresAt: at + REFRESH_MS,
       scope: null,
     } as const
     await addForPassword(metadata, credential, verify)
@@ -312,7 +246,11 @@ export function registryTokens({
   }
 
   return {
-    async issue(identity, { scopes, address, refresh }) {
+    /**
+     * Issues a token for those of the requested scopes that the identity is allowed. Verifies the password again before
+     * it adds a refresh token for the client. Throws UNAUTHORIZED when the identity itself comes from a short-lived token.
+     */
+    async issue(identity: Identity, { scopes, address, refresh }: TokenRequest): Promise<IssuedToken> {
       // Otherwise a client could renew a short-lived token forever.
       if (identity.token !== undefined)
         throw registryError('UNAUTHORIZED', 'a bearer token cannot be exchanged for another token')
@@ -329,7 +267,12 @@ export function registryTokens({
       return { token, access: granted, issuedAt, seconds: TOKEN_SECONDS, refreshToken }
     },
 
-    async issueForPulls({ account, credential, token }, repository, seconds) {
+    /** Issues a token for pulls from one repository. Returns undefined for an identity that needs none or has one. */
+    async issueForPulls(
+      { account, credential, token }: Identity,
+      repository: RepositoryName,
+      seconds: number,
+    ): Promise<string | undefined> {
       const accountId = idOf(account)
       if (accountId === undefined || token !== undefined) return undefined
       const scope = [{ type: 'repository', name: repository, actions: ['pull'] }]

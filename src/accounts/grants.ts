@@ -5,7 +5,7 @@ import type { Metadata } from '../database/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../http/list-page.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { formatSubject, type GrantRow, parseSubject, subjectsOf } from './grant-rows.ts'
+import { formatSubject, type GrantRow, parseSubject, subjectsOf } from './grant-store.ts'
 import { type Identities, ROLE_ACTIONS, Rules } from './rules.ts'
 import type { AccountRow, CredentialRow } from './store.ts'
 
@@ -18,58 +18,32 @@ export interface Grant extends Rule {
   createdAt: number
 }
 
-/** A grant that was put, and whether it is new: otherwise its role was replaced. */
-export interface PutGrant extends Omit<Grant, 'id'> {
-  isNew: boolean
-}
-
 /** Whose access to explain: an account's (optionally through one of its tokens) or anonymous access. */
-export interface AccessQuestion {
+interface AccessQuestion {
   repository: RepositoryName
   account?: string | undefined
   credential?: string | undefined
 }
 
-/** Which grants to list. */
-export interface GrantFilter {
-  subject?: string | undefined
-  pattern?: string | undefined
-}
-
-/** Grants of roles in repositories. A subject has one role on each pattern. */
-export interface Grants {
-  /**
-   * Lists grants, oldest first: those to a subject or on a pattern, if given. A server admin sees all of them, a user
-   * those on their own namespace.
-   */
-  list(principal: Principal, query: PageQuery & GrantFilter): Promise<ListPage<Grant>>
-  /**
-   * Gives the subject this role on the pattern, replacing any other role there. Users may grant in their own
-   * namespaces, server admins anywhere. An admin gets NOT_FOUND for an unknown account or group. A user does not,
-   * because that would reveal who exists: the grant is listed but has no effect. Throws NAME_INVALID for a bad pattern
-   * and CONFLICT when there are too many grants.
-   */
-  put(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern' | 'role'>): Promise<PutGrant>
-  /** Throws NOT_FOUND when there is no such grant. */
-  delete(principal: Principal, grant: Pick<Grant, 'subject' | 'pattern'>): Promise<void>
-  /**
-   * Returns what an account may do in a repository, and why. Users may ask about themselves and their robots. Anyone
-   * who may delete in the repository may also ask about anonymous access. Throws NOT_FOUND.
-   */
-  explain(principal: Principal, question: AccessQuestion): Promise<ExplainedAccess>
-}
-
-export interface GrantsOptions {
+interface GrantsOptions {
   metadata: Metadata
   access: Access
   identities: Identities
   settings: Config['grants']
 }
 
-export function grants(options: GrantsOptions): Grants {
+/** Grants of roles in repositories. A subject has one role on each pattern. */
+export function grants(options: GrantsOptions) {
   const { metadata, settings } = options
   return {
-    async list(principal, query) {
+    /**
+     * Lists grants, oldest first: those to a subject or on a pattern, if given. A server admin sees all of them, a user
+     * those on their own namespace.
+     */
+    async list(
+      principal: Principal,
+      query: PageQuery & { subject?: string | undefined; pattern?: string | undefined },
+    ): Promise<ListPage<Grant>> {
       const [last = 0] = parseCursor(query.cursor, 0)
       const namespace = principal.isAdmin ? undefined : principal.self()
       const subject = query.subject === undefined ? undefined : parseSubject(query.subject)
@@ -78,7 +52,13 @@ export function grants(options: GrantsOptions): Grants {
       return readPage(query, read, ({ id }) => formatCursor(id))
     },
 
-    async put(principal, { pattern, role, ...grant }) {
+    /**
+     * Gives the subject this role on the pattern, replacing any other role there; `isNew` says if there was none. Users
+     * may grant in their own namespaces, server admins anywhere. An admin gets NOT_FOUND for an unknown account or group.
+     * A user does not, because that would reveal who exists: the grant is listed but has no effect. Throws NAME_INVALID
+     * for a bad pattern and CONFLICT when there are too many grants.
+     */
+    async put(principal: Principal, { pattern, role, ...grant }: Rule & { subject: string }) {
       const act = actOn(principal, pattern)
       const subject = parseSubject(grant.subject)
       if (typeof subject === 'string' && settings.publicByAdminsOnly) {
@@ -90,15 +70,18 @@ export function grants(options: GrantsOptions): Grants {
       return { subject: formatSubject(subject), pattern, role, createdAt, isNew }
     },
 
-    async delete(principal, { subject, pattern }) {
-      await metadata.write('removeGrant', {
-        ...actOn(principal, pattern),
-        subject: parseSubject(subject),
-        pattern,
-      })
+    /** Throws NOT_FOUND when there is no such grant. */
+    async delete(principal: Principal, grant: { subject: string; pattern: string }): Promise<void> {
+      const { pattern } = grant
+      const subject = parseSubject(grant.subject)
+      await metadata.write('removeGrant', { ...actOn(principal, pattern), subject, pattern })
     },
 
-    async explain(principal, { repository, account, credential: id }) {
+    /**
+     * Returns what an account may do in a repository, and why. Users may ask about themselves and their robots. Anyone
+     * who may delete in the repository may also ask about anonymous access. Throws NOT_FOUND.
+     */
+    explain(principal: Principal, { repository, account, credential: id }: AccessQuestion): ExplainedAccess {
       if (account !== undefined) principal.owner(account)
       else if (!principal.isAdmin) principal.delete(repository)
       if (account === undefined) return explainAccess(options, repository, undefined, undefined)
@@ -125,7 +108,7 @@ function toGrant(row: GrantRow): Grant {
 }
 
 /** One reason why an account has access to a repository. */
-export interface Reason {
+interface Reason {
   by: 'open' | 'server-admin' | 'own-namespace' | 'account' | 'group' | 'authenticated' | 'anonymous'
   /** For a grant: its subject as people write it. */
   subject?: string
@@ -134,7 +117,7 @@ export interface Reason {
 }
 
 /** One limit on the access: a robot's owner or a token's scope. */
-export interface Limit {
+interface Limit {
   by: 'owner' | 'credential'
   /** The owner's name, or the token's id. */
   name: string
@@ -152,13 +135,13 @@ export interface ExplainedAccess {
 const ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
 
 /**
- * Returns what an account may do in a repository, and why. The actions are exactly those that `access` allows.
+ * Explains the actions that `access` allows.
  *
  * @param row undefined is anonymous
  * @param credential one of its tokens, whose scope also applies
  */
 function explainAccess(
-  { metadata, identities, access }: { metadata: Metadata; identities: Identities; access: Access },
+  { metadata, identities, access }: GrantsOptions,
   repository: RepositoryName,
   row: AccountRow | undefined,
   credential: CredentialRow | undefined,

@@ -1,11 +1,11 @@
 import { t } from 'elysia'
-import { operation, type Route } from '../http/operation.ts'
+import { operation, type RoutesOf } from '../http/operation.ts'
 import {
   AccountName,
   integer,
   Name,
   oneOf,
-  type PageQuery,
+  PageQuery,
   Password,
   Pattern,
   pageOf,
@@ -35,110 +35,12 @@ const CurrentPassword = t.Optional(
   }),
 )
 
-export const NewUser = t.Object({
-  currentPassword: CurrentPassword,
-  password: t.Optional(Password),
-  passwordHash: t.Optional(
-    t.String({ maxLength: 60, description: 'A bcrypt hash, as in htpasswd, instead of the password' }),
-  ),
-  admin: t.Optional(t.Boolean()),
-})
-
-export const UserChange = t.Object({
-  currentPassword: CurrentPassword,
-  password: t.Optional(Password),
-  admin: t.Optional(t.Boolean()),
-  disabled: t.Optional(t.Boolean()),
-})
-
-/** The operations on users. */
-export const USER_OPERATIONS = {
-  list: operation('listUsers', 'admin', 'List users', { answer: pageOf(UserModel, 'Users') }),
-  get: operation('getUser', 'self', 'Show a user', { answer: UserModel, etag: true, errors: ['NOT_FOUND'] }),
-  add: operation('putUser', 'admin', 'Create a user, or replace its password and role', {
-    answer: UserModel,
-    creates: 'unless-it-exists',
-    etag: true,
-    errors: ['CONFLICT'],
-  }),
-  change: operation('updateUser', 'self', 'Change a user', {
-    description: 'Users may change their own password; everything else needs a server admin.',
-    answer: UserModel,
-    etag: true,
-    errors: ['NOT_FOUND', 'CONFLICT'],
-  }),
-  unlock: operation('unlockUser', 'admin', 'Unlock a user after too many failed logins', {
-    errors: ['NOT_FOUND'],
-  }),
-  remove: operation('deleteUser', 'admin', 'Delete a user with its robots, tokens and grants', {
-    etag: true,
-    errors: ['NOT_FOUND', 'CONFLICT'],
-  }),
-}
-
 const RobotModel = t.Object(
   { name: RobotName, disabled: t.Boolean(), createdAt: Time },
   { description: 'A robot' },
 )
 
-/** The operations on robots. */
-export const ROBOT_OPERATIONS = {
-  list: operation('listRobots', 'account', 'List robots: all for server admins, otherwise your own', {
-    answer: pageOf(RobotModel, 'Robots'),
-  }),
-  get: operation('getRobot', 'self', 'Show a robot', {
-    answer: RobotModel,
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-  add: operation('putRobot', 'self', 'Create a robot', {
-    answer: RobotModel,
-    creates: 'unless-it-exists',
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-  change: operation('updateRobot', 'self', 'Disable or enable a robot', {
-    answer: RobotModel,
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-  remove: operation('deleteRobot', 'self', 'Delete a robot with its tokens and grants', {
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-}
-
 const GroupModel = t.Object({ name: Name, members: t.Array(AccountName) }, { description: 'A group' })
-
-/** The operations on groups. */
-export const GROUP_OPERATIONS = {
-  list: operation('listGroups', 'admin', 'List groups', {
-    answer: pageOf(t.Object({ name: Name }), 'Groups'),
-  }),
-  get: operation('getGroup', 'admin', 'Show a group', {
-    answer: GroupModel,
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-  add: operation('putGroup', 'admin', 'Create a group', {
-    answer: GroupModel,
-    creates: 'unless-it-exists',
-    etag: true,
-  }),
-  change: operation('updateGroup', 'admin', 'Add and remove members', {
-    answer: GroupModel,
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-  remove: operation('deleteGroup', 'admin', 'Delete a group and its grants', {
-    etag: true,
-    errors: ['NOT_FOUND'],
-  }),
-}
-
-const added = t.Optional(t.Array(AccountName, { maxItems: 100, example: ['alice'] }))
-
-const removed = t.Optional(t.Array(AccountName, { maxItems: 100 }))
 
 const CallerModel = t.Object(
   {
@@ -206,69 +108,6 @@ const Explained = t.Object(
   { description: 'What the account may do in the repository, and why' },
 )
 
-export const Question = t.Object({
-  account: t.Optional(AccountName),
-  repository: RepositoryParam,
-  credentialId: t.Optional(t.String({ maxLength: 64, description: 'The id of a token of the account' })),
-})
-
-export const RobotChangeBody = t.Object({ disabled: t.Boolean() })
-
-export const GroupChangeBody = t.Object({ add: added, remove: removed })
-
-export const GET_CALLER = operation('getCaller', 'anybody', 'Show who you are', { answer: CallerModel })
-
-export const DELETE_GRANT = operation('deleteGrant', 'account', 'Delete a grant', {
-  description: IN_OWN_NAMESPACE,
-  errors: ['NOT_FOUND'],
-})
-
-export const DeleteGrantQuery = t.Object({ subject: SubjectName, pattern: Pattern })
-
-export const PUT_GRANT = operation(
-  'putGrant',
-  'account',
-  'Grant a role on the repositories that match a pattern',
-  {
-    description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
-    answer: GrantModel,
-    creates: 'unless-it-exists',
-    location: ({ subject, pattern }) => `?${new URLSearchParams({ subject, pattern })}`,
-    errors: ['NOT_FOUND', 'NAME_INVALID', 'CONFLICT'],
-  },
-)
-
-export const PutGrantBody = t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName })
-
-export const LIST_GRANTS = operation(
-  'listGrants',
-  'account',
-  'List grants: all for server admins, otherwise those in your own namespace',
-  { answer: pageOf(GrantModel, 'Grants') },
-)
-
-export const ListGrantsQuery = t.Object({
-  ...pageParameters,
-  subject: t.Optional({
-    ...SubjectName,
-    description: `Only grants to this subject: ${SubjectName.description}`,
-  }),
-  pattern: t.Optional({ ...Pattern, description: 'Only grants on exactly this pattern' }),
-})
-
-export const EXPLAIN_ACCESS = operation(
-  'explainAccess',
-  'account',
-  'Show what an account may do in a repository, and why',
-  {
-    description:
-      'Without an account, shows what anonymous callers may do; this needs permission to delete in the repository. Only ' +
-      'server admins may ask about accounts other than their own and their robots.',
-    answer: Explained,
-    errors: ['NOT_FOUND', 'NAME_INVALID'],
-  },
-)
-
 const SessionModel = t.Object(
   {
     account: Name,
@@ -281,18 +120,6 @@ const SessionModel = t.Object(
   },
   { description: 'The current session' },
 )
-
-export const SESSION_OPERATIONS = {
-  begin: operation('createSession', 'anybody', 'Sign in from a browser', {
-    answer: SessionModel,
-    creates: 'always',
-    description: 'Sets the session cookie. Changing the password or disabling the user ends the session.',
-  }),
-  get: operation('getSession', 'session', 'Show the session', { answer: SessionModel }),
-  end: operation('deleteSession', 'session', 'Sign out'),
-}
-
-const GivenPassword = t.String({ maxLength: 1024, example: 'correct-horse-battery' })
 
 const KEY = { id: t.String({ description: 'The `kid` in its tokens' }), createdAt: Time }
 
@@ -326,29 +153,6 @@ const NewToken = t.Object(
   { description: 'The token' },
 )
 
-export const TokenRequest = t.Object({
-  name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for', example: 'laptop' }),
-  expiresInDays: t.Optional(t.Integer({ minimum: 1, maximum: 3650 })),
-  scope: t.Optional(
-    t.Array(RuleModel, { maxItems: 100, description: 'Limits the token to some of what the account may do' }),
-  ),
-})
-
-export const TOKEN_OPERATIONS = {
-  list: operation('listTokens', 'self', 'List tokens', {
-    errors: ['NOT_FOUND'],
-    answer: pageOf(TokenModel, 'Tokens'),
-  }),
-  add: operation('createToken', 'self', 'Create a token', {
-    answer: NewToken,
-    creates: 'always',
-    location: ({ id }) => `/${id}`,
-    errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],
-  }),
-  get: operation('getToken', 'self', 'Show a token', { answer: TokenModel, errors: ['NOT_FOUND'] }),
-  remove: operation('deleteToken', 'self', 'Revoke a token', { errors: ['NOT_FOUND'] }),
-}
-
 const Act = t.Object({
   at: Time,
   firstAt: t.Optional(Time),
@@ -362,7 +166,7 @@ const Act = t.Object({
   requestId: t.String(),
 })
 
-/** The kinds of entries, as the audit service names them. */
+/** The kinds of entries, as the audit log names them. */
 export const KIND_OF = {
   change: 'change',
   denied: 'refused',
@@ -372,92 +176,259 @@ export const KIND_OF = {
 
 const KINDS = Object.keys(KIND_OF) as [keyof typeof KIND_OF, ...(keyof typeof KIND_OF)[]]
 
-export const AuditQuery = t.Object({
-  ...pageParameters,
-  kind: t.Optional(oneOf(KINDS, 'Changes, denied requests, sign-ins or failed sign-ins [change]')),
-})
+const named = t.Object({ name: Name })
 
-export const SessionBeginBody = t.Object({ username: Name, password: GivenPassword })
+const robot = t.Object({ name: RobotName })
 
-export const GET_SIGNING_KEY = operation('getSigningKey', 'admin', 'Show a signing key', {
-  answer: SigningKeyModel,
-  errors: ['NOT_FOUND'],
-})
+const ofAccount = t.Object({ account: AccountName })
 
-export const ROTATE_SIGNING_KEY = operation(
-  'rotateSigningKey',
-  'admin',
-  'Replace the signing key; the old keys stay valid until the last of their tokens expires',
-  { answer: NewKey, creates: 'always', location: ({ id }) => `/${id}` },
-)
+const ofToken = t.Object({ account: AccountName, id: t.String({ maxLength: 64 }) })
 
-export const RotateSigningKeyQuery = t.Object({
-  revokeOthers: t.Optional(
-    t.Boolean({
-      description: 'true revokes the other keys immediately, with all tokens that they signed',
+/** A resource whose changes can depend on its version. */
+const VERSIONED = { etag: true, errors: ['NOT_FOUND'] } as const
+
+/** A change of users, which must leave a server admin. */
+const KEEPS_ADMIN = { etag: true, errors: ['NOT_FOUND', 'CONFLICT'] } as const
+
+/** The routes below /api/v1. */
+export const ROUTES = {
+  users: {
+    get: operation('listUsers', 'admin', 'List users', {
+      query: PageQuery,
+      answer: pageOf(UserModel, 'Users'),
     }),
-  ),
-})
-
-export const LIST_SIGNING_KEYS = operation('listSigningKeys', 'admin', 'List the signing keys', {
-  answer: pageOf(SigningKeyModel, 'Keys, oldest first; the last one is in use'),
-})
-
-export const LIST_AUDIT_ENTRIES = operation('listAuditEntries', 'admin', 'Read the audit log', {
-  description:
-    'Denied requests and sign-ins are stored apart from changes, so that they cannot crowd those out. Repeats of an ' +
-    'account from one address are one entry an hour, for denied requests one for each of the first 16 targets.',
-  answer: pageOf(Act, 'Entries, newest first'),
-})
-
-/** The routes below /api/v1, for the page and the commands. */
-export type AccountsRoutes = {
+  },
   'users/:name': {
-    delete: Route<typeof USER_OPERATIONS.remove>
-    patch: Route<typeof USER_OPERATIONS.change, { body: typeof UserChange }>
-    put: Route<typeof USER_OPERATIONS.add, { body: typeof NewUser }>
-    get: Route<typeof USER_OPERATIONS.get>
-  }
-  'users/:name/unlock': { post: Route<typeof USER_OPERATIONS.unlock> }
-  users: { get: Route<typeof USER_OPERATIONS.list, { query: typeof PageQuery }> }
+    get: operation('getUser', 'self', 'Show a user', { params: named, answer: UserModel, ...VERSIONED }),
+    put: operation('putUser', 'admin', 'Create a user, or replace its password and role', {
+      params: named,
+      body: t.Object({
+        currentPassword: CurrentPassword,
+        password: t.Optional(Password),
+        passwordHash: t.Optional(
+          t.String({ maxLength: 60, description: 'A bcrypt hash, as in htpasswd, instead of the password' }),
+        ),
+        admin: t.Optional(t.Boolean()),
+      }),
+      answer: UserModel,
+      creates: 'unless-it-exists',
+      etag: true,
+      errors: ['CONFLICT'],
+    }),
+    patch: operation('updateUser', 'self', 'Change a user', {
+      description: 'Users may change their own password; everything else needs a server admin.',
+      params: named,
+      body: t.Object({
+        currentPassword: CurrentPassword,
+        password: t.Optional(Password),
+        admin: t.Optional(t.Boolean()),
+        disabled: t.Optional(t.Boolean()),
+      }),
+      answer: UserModel,
+      ...KEEPS_ADMIN,
+    }),
+    delete: operation('deleteUser', 'admin', 'Delete a user with its robots, tokens and grants', {
+      params: named,
+      ...KEEPS_ADMIN,
+    }),
+  },
+  'users/:name/unlock': {
+    post: operation('unlockUser', 'admin', 'Unlock a user after too many failed logins', {
+      params: named,
+      errors: ['NOT_FOUND'],
+    }),
+  },
+  robots: {
+    get: operation('listRobots', 'account', 'List robots: all for server admins, otherwise your own', {
+      query: PageQuery,
+      answer: pageOf(RobotModel, 'Robots'),
+    }),
+  },
   'robots/:name': {
-    delete: Route<typeof ROBOT_OPERATIONS.remove>
-    patch: Route<typeof ROBOT_OPERATIONS.change, { body: typeof RobotChangeBody }>
-    put: Route<typeof ROBOT_OPERATIONS.add>
-    get: Route<typeof ROBOT_OPERATIONS.get>
-  }
-  robots: { get: Route<typeof ROBOT_OPERATIONS.list, { query: typeof PageQuery }> }
+    get: operation('getRobot', 'self', 'Show a robot', { params: robot, answer: RobotModel, ...VERSIONED }),
+    put: operation('putRobot', 'self', 'Create a robot', {
+      params: robot,
+      answer: RobotModel,
+      creates: 'unless-it-exists',
+      ...VERSIONED,
+    }),
+    patch: operation('updateRobot', 'self', 'Disable or enable a robot', {
+      params: robot,
+      body: t.Object({ disabled: t.Boolean() }),
+      answer: RobotModel,
+      ...VERSIONED,
+    }),
+    delete: operation('deleteRobot', 'self', 'Delete a robot with its tokens and grants', {
+      params: robot,
+      ...VERSIONED,
+    }),
+  },
+  groups: {
+    get: operation('listGroups', 'admin', 'List groups', {
+      query: PageQuery,
+      answer: pageOf(t.Object({ name: Name }), 'Groups'),
+    }),
+  },
   'groups/:name': {
-    delete: Route<typeof GROUP_OPERATIONS.remove>
-    patch: Route<typeof GROUP_OPERATIONS.change, { body: typeof GroupChangeBody }>
-    put: Route<typeof GROUP_OPERATIONS.add>
-    get: Route<typeof GROUP_OPERATIONS.get>
-  }
-  groups: { get: Route<typeof GROUP_OPERATIONS.list, { query: typeof PageQuery }> }
-  caller: { get: Route<typeof GET_CALLER> }
+    get: operation('getGroup', 'admin', 'Show a group', { params: named, answer: GroupModel, ...VERSIONED }),
+    put: operation('putGroup', 'admin', 'Create a group', {
+      params: named,
+      answer: GroupModel,
+      creates: 'unless-it-exists',
+      etag: true,
+    }),
+    patch: operation('updateGroup', 'admin', 'Add and remove members', {
+      params: named,
+      body: t.Object({
+        add: t.Optional(t.Array(AccountName, { maxItems: 100, example: ['alice'] })),
+        remove: t.Optional(t.Array(AccountName, { maxItems: 100 })),
+      }),
+      answer: GroupModel,
+      ...VERSIONED,
+    }),
+    delete: operation('deleteGroup', 'admin', 'Delete a group and its grants', {
+      params: named,
+      ...VERSIONED,
+    }),
+  },
+  caller: {
+    get: operation('getCaller', 'anybody', 'Show who you are', { answer: CallerModel }),
+  },
   grants: {
-    delete: Route<typeof DELETE_GRANT, { query: typeof DeleteGrantQuery }>
-    put: Route<typeof PUT_GRANT, { body: typeof PutGrantBody }>
-    get: Route<typeof LIST_GRANTS, { query: typeof ListGrantsQuery }>
-  }
-  access: { get: Route<typeof EXPLAIN_ACCESS, { query: typeof Question }> }
+    get: operation(
+      'listGrants',
+      'account',
+      'List grants: all for server admins, otherwise those in your own namespace',
+      {
+        query: t.Object({
+          ...pageParameters,
+          subject: t.Optional({
+            ...SubjectName,
+            description: `Only grants to this subject: ${SubjectName.description}`,
+          }),
+          pattern: t.Optional({ ...Pattern, description: 'Only grants on exactly this pattern' }),
+        }),
+        answer: pageOf(GrantModel, 'Grants'),
+      },
+    ),
+    put: operation('putGrant', 'account', 'Grant a role on the repositories that match a pattern', {
+      description: `${IN_OWN_NAMESPACE} ${TO_WHOM}`,
+      body: t.Object({ subject: SubjectName, pattern: Pattern, role: RoleName }),
+      answer: GrantModel,
+      creates: 'unless-it-exists',
+      location: ({ subject, pattern }) => `?${new URLSearchParams({ subject, pattern })}`,
+      errors: ['NOT_FOUND', 'NAME_INVALID', 'CONFLICT'],
+    }),
+    delete: operation('deleteGrant', 'account', 'Delete a grant', {
+      description: IN_OWN_NAMESPACE,
+      query: t.Object({ subject: SubjectName, pattern: Pattern }),
+      errors: ['NOT_FOUND'],
+    }),
+  },
+  access: {
+    get: operation('explainAccess', 'account', 'Show what an account may do in a repository, and why', {
+      description:
+        'Without an account, shows what anonymous callers may do; this needs permission to delete in the repository. Only ' +
+        'server admins may ask about accounts other than their own and their robots.',
+      query: t.Object({
+        account: t.Optional(AccountName),
+        repository: RepositoryParam,
+        credentialId: t.Optional(
+          t.String({ maxLength: 64, description: 'The id of a token of the account' }),
+        ),
+      }),
+      answer: Explained,
+      errors: ['NOT_FOUND', 'NAME_INVALID'],
+    }),
+  },
   session: {
-    delete: Route<typeof SESSION_OPERATIONS.end>
-    get: Route<typeof SESSION_OPERATIONS.get>
-    post: Route<typeof SESSION_OPERATIONS.begin, { body: typeof SessionBeginBody }>
-  }
-  'signing-keys/:id': { get: Route<typeof GET_SIGNING_KEY> }
+    post: operation('createSession', 'anybody', 'Sign in from a browser', {
+      description: 'Sets the session cookie. Changing the password or disabling the user ends the session.',
+      body: t.Object({
+        username: Name,
+        password: t.String({ maxLength: 1024, example: 'correct-horse-battery' }),
+      }),
+      answer: SessionModel,
+      creates: 'always',
+    }),
+    get: operation('getSession', 'session', 'Show the session', { answer: SessionModel }),
+    delete: operation('deleteSession', 'session', 'Sign out'),
+  },
   'signing-keys': {
-    post: Route<typeof ROTATE_SIGNING_KEY, { query: typeof RotateSigningKeyQuery }>
-    get: Route<typeof LIST_SIGNING_KEYS, { query: typeof PageQuery }>
-  }
-  'accounts/:account/tokens/:id': {
-    delete: Route<typeof TOKEN_OPERATIONS.remove>
-    get: Route<typeof TOKEN_OPERATIONS.get>
-  }
+    get: operation('listSigningKeys', 'admin', 'List the signing keys', {
+      query: PageQuery,
+      answer: pageOf(SigningKeyModel, 'Keys, oldest first; the last one is in use'),
+    }),
+    post: operation(
+      'rotateSigningKey',
+      'admin',
+      'Replace the signing key; the old keys stay valid until the last of their tokens expires',
+      {
+        query: t.Object({
+          revokeOthers: t.Optional(
+            t.Boolean({
+              description: 'true revokes the other keys immediately, with all tokens that they signed',
+            }),
+          ),
+        }),
+        answer: NewKey,
+        creates: 'always',
+        location: ({ id }) => `/${id}`,
+      },
+    ),
+  },
+  'signing-keys/:id': {
+    get: operation('getSigningKey', 'admin', 'Show a signing key', {
+      params: t.Object({ id: t.String({ maxLength: 64 }) }),
+      answer: SigningKeyModel,
+      errors: ['NOT_FOUND'],
+    }),
+  },
   'accounts/:account/tokens': {
-    post: Route<typeof TOKEN_OPERATIONS.add, { body: typeof TokenRequest }>
-    get: Route<typeof TOKEN_OPERATIONS.list, { query: typeof PageQuery }>
-  }
-  audit: { get: Route<typeof LIST_AUDIT_ENTRIES, { query: typeof AuditQuery }> }
+    get: operation('listTokens', 'self', 'List tokens', {
+      params: ofAccount,
+      query: PageQuery,
+      answer: pageOf(TokenModel, 'Tokens'),
+      errors: ['NOT_FOUND'],
+    }),
+    post: operation('createToken', 'self', 'Create a token', {
+      params: ofAccount,
+      body: t.Object({
+        name: t.String({ minLength: 1, maxLength: 64, description: 'What it is for', example: 'laptop' }),
+        expiresInDays: t.Optional(t.Integer({ minimum: 1, maximum: 3650 })),
+        scope: t.Optional(
+          t.Array(RuleModel, {
+            maxItems: 100,
+            description: 'Limits the token to some of what the account may do',
+          }),
+        ),
+      }),
+      answer: NewToken,
+      creates: 'always',
+      location: ({ id }) => `/${id}`,
+      errors: ['NOT_FOUND', 'CONFLICT', 'NAME_INVALID'],
+    }),
+  },
+  'accounts/:account/tokens/:id': {
+    get: operation('getToken', 'self', 'Show a token', {
+      params: ofToken,
+      answer: TokenModel,
+      errors: ['NOT_FOUND'],
+    }),
+    delete: operation('deleteToken', 'self', 'Revoke a token', { params: ofToken, errors: ['NOT_FOUND'] }),
+  },
+  audit: {
+    get: operation('listAuditEntries', 'admin', 'Read the audit log', {
+      description:
+        'Denied requests and sign-ins are stored apart from changes, so that they cannot crowd those out. Repeats of an ' +
+        'account from one address are one entry an hour, for denied requests one for each of the first 16 targets.',
+      query: t.Object({
+        ...pageParameters,
+        kind: t.Optional(oneOf(KINDS, 'Changes, denied requests, sign-ins or failed sign-ins [change]')),
+      }),
+      answer: pageOf(Act, 'Entries, newest first'),
+    }),
+  },
 }
+
+export type AccountsRoutes = RoutesOf<typeof ROUTES>

@@ -11,7 +11,7 @@ import {
 import { inAny, type RepositorySet } from '../access/patterns.ts'
 import type { Metadata } from '../database/metadata.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import { subjectsOf } from './grant-rows.ts'
+import { subjectsOf } from './grant-store.ts'
 import type { AccountRow, CredentialRow } from './store.ts'
 
 /** What a role allows. */

@@ -4,8 +4,9 @@ import { networkOf } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { tooManyRequests } from '../oci/error.ts'
 import { LineLimit } from '../runtime/log.ts'
-import { type Notice, type NoticeKind, TARGETS_MAX } from './audit-rows.ts'
+import { TARGETS_MAX } from './audit-store.ts'
 import { hashSecret } from './passwords.ts'
+import type { Notice, NoticeKind } from './store.ts'
 
 /** How many wrong passwords an account or an address may try without waiting. Each further one doubles the wait. */
 const FREE_FOR_ACCOUNT = 5

@@ -1,8 +1,9 @@
 import { and, asc, eq, gt, inArray, isNull, lt, lte, ne, or, sql } from 'drizzle-orm'
-import type { Write } from '../access/access.ts'
+import type { Caller, Write } from '../access/access.ts'
 import {
   account,
   accountGroup,
+  type auditNotice,
   credential,
   groupMember,
   installation,
@@ -22,8 +23,6 @@ import {
   updateBy,
 } from '../database/statement.ts'
 import { registryError } from '../oci/error.ts'
-import type { RecordAct } from './audit-rows.ts'
-import type { grantsOutlive } from './grant-rows.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
@@ -37,8 +36,25 @@ declare module '../database/metadata.ts' {
       ReturnType<typeof credentialWrites> {}
 }
 
+/** An act on accounts or grants: its name, its target and details, never a secret. Undefined details are omitted. */
+export interface Act {
+  action: string
+  target: string
+  detail?: ActDetail
+}
+
+export type ActDetail = Record<string, string | number | boolean | string[] | null | undefined>
+
+/** Adds an act to the audit log, in the transaction of the change. */
+export type RecordAct = (act: Act, caller: Caller, at: number) => void
+
+export type NoticeKind = Notice['kind']
+
+/** A denial or a sign-in, which happened `count` times. */
+export type Notice = Omit<typeof auditNotice.$inferSelect, 'id' | 'firstAt'>
+
 export type AccountRow = typeof account.$inferSelect
-export type GroupRow = typeof accountGroup.$inferSelect
+type GroupRow = typeof accountGroup.$inferSelect
 
 /** Reads of accounts and groups. */
 export function accountReads(db: Db) {
@@ -113,7 +129,8 @@ export interface AccountChange {
 interface AccountParts {
   recordAct: RecordAct
   version: VersionOfCall
-  outlive: ReturnType<typeof grantsOutlive>
+  /** Keeps grants to an account with its robots, or to a group, that is removed. */
+  outlive: { account(id: number): void; group(id: number): void }
 }
 
 /** Writes of accounts, each for one call of the writer. */

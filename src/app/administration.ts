@@ -3,8 +3,19 @@ import type { Logger } from 'pino'
 import type { Caller } from '../access/access.ts'
 import { type Authentication, type Identity, NOBODY } from '../access/access.ts'
 import type { AccountServices } from '../accounts/accounts.ts'
-import { access, caller, grants, groups, robots, users } from '../accounts/api.ts'
-import { audit, orSession, session, signingKeys, tokens } from '../accounts/credential-api.ts'
+import {
+  access,
+  audit,
+  caller,
+  grants,
+  groups,
+  orSession,
+  robots,
+  session,
+  signingKeys,
+  tokens,
+  users,
+} from '../accounts/api.ts'
 import { cache, pins, upstreams } from '../cache/api.ts'
 import { version } from '../config/values.ts'
 import { manifests, pulls, repositories, tags } from '../content/api.ts'
@@ -82,7 +93,7 @@ function contextOf(
   const cookies = new SessionCookies(options.originOf)
   const { access, accounts } = options
   if (access.isOpen) return { ...options, cookies, authenticate: () => NOBODY }
-  return { ...options, cookies, authenticate: orSession(cookies, accounts.sessions, options.authenticate) }
+  return { ...options, cookies, authenticate: orSession(cookies, accounts, options.authenticate) }
 }
 
 /** The admin API under /api/v1, one Elysia instance for each resource. */

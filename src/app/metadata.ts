@@ -1,5 +1,5 @@
-import { addressReads, auditReads, noticeReads } from '../accounts/audit-rows.ts'
-import { grantReads } from '../accounts/grant-rows.ts'
+import { addressReads, auditReads } from '../accounts/audit-store.ts'
+import { grantReads } from '../accounts/grant-store.ts'
 import { accountReads, credentialReads } from '../accounts/store.ts'
 import { pinReads } from '../cache/pins.ts'
 import { cacheLists, cacheReads, upstreamReads } from '../cache/store.ts'
@@ -52,7 +52,7 @@ export function reads(db: Db): Reads {
     accounts: accountReads(db),
     credentials: credentialReads(db),
     grants: grantReads(db),
-    audit: { ...auditReads(db), notices: noticeReads(db) },
+    audit: auditReads(db),
     addresses: addressReads(db),
     garbage: garbageReads(db),
     explain: explanations(db),

@@ -1,7 +1,7 @@
 import { and, eq, sql } from 'drizzle-orm'
 import type { Write } from '../access/access.ts'
 import { matchesPattern, parseRepositoryPattern } from '../access/patterns.ts'
-import type { RecordAct } from '../accounts/audit-rows.ts'
+import type { RecordAct } from '../accounts/store.ts'
 import type { Db } from '../database/database.ts'
 import { cachePin, manifest, manifestReference } from '../database/schema.ts'
 import { bytes, deleteBy, insertInto, number, selectBy, statement } from '../database/statement.ts'

@@ -1,6 +1,6 @@
 import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, max, type Placeholder, sql } from 'drizzle-orm'
 import type { Write } from '../access/access.ts'
-import type { RecordAct } from '../accounts/audit-rows.ts'
+import type { RecordAct } from '../accounts/store.ts'
 import type { Db } from '../database/database.ts'
 import { checkVersion, type ReadTotal, type VersionOfCall } from '../database/operation.ts'
 import { manifest, manifestReference, repository, tag, upstream } from '../database/schema.ts'

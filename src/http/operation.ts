@@ -8,14 +8,18 @@ import { refuseForeign } from './session-cookie.ts'
  * What a route takes and returns, from its operation and the models of its query and body. The page and the commands know
  * the API by these types alone.
  */
-export interface Route<
-  O extends { response: object },
-  Input extends { query?: TSchema; body?: TSchema } = object,
-> {
+export interface Route<O extends { response: object }, Input = O> {
   query: Input extends { query: infer Q extends TSchema } ? Static<Q> : never
   body: Input extends { body: infer B extends TSchema } ? Static<B> : never
   response: {
     [S in keyof O['response']]: O['response'][S] extends TSchema ? Static<O['response'][S]> : never
+  }
+}
+
+/** The routes of a table of operations, by path and method. */
+export type RoutesOf<Table> = {
+  [P in keyof Table]: {
+    [M in keyof Table[P]]: Table[P][M] extends { response: object } ? Route<Table[P][M]> : never
   }
 }
 
@@ -57,6 +61,13 @@ export interface Answering {
 
 /** Whether an operation creates a resource: always (a POST), or unless it exists (a PUT). */
 export type Creates = 'always' | 'unless-it-exists'
+
+/** The models of what a route takes. */
+interface Taken {
+  params?: TSchema
+  query?: TSchema
+  body?: TSchema
+}
 
 export interface Operation<T extends TSchema | undefined, C extends Creates | undefined> {
   /** The schema of the response. Without one, the operation responds with 204. */
@@ -141,9 +152,15 @@ interface Parsed {
 export function operation<
   T extends TSchema | undefined = undefined,
   C extends Creates | undefined = undefined,
->(operationId: string, access: AccessRule, summary: string, options: Operation<T, C> = {}) {
+  I = object,
+>(
+  operationId: string,
+  access: AccessRule,
+  summary: string,
+  options: Operation<T, C> & Taken & I = {} as Operation<T, C> & I,
+) {
   const { answer, creates, location, etag = false, ranges = false } = options
-  const { description, mediaType, errors = [] } = options
+  const { description, mediaType, errors = [], params, query, body } = options
   const detail: OperationDetail = {
     operationId,
     summary,
@@ -154,6 +171,10 @@ export function operation<
     ...(mediaType !== undefined && { 'x-media-type': mediaType }),
   }
   return {
+    ...({ ...(params && { params }), ...(query && { query }), ...(body && { body }) } as Pick<
+      I,
+      keyof I & keyof Taken
+    >),
     response: responsesOf(answer, creates, ranges) as Responses<T, C>,
     detail,
     parse: async ({ request, set, params, contentType, findPrincipal, readJson }: Parsed) => {

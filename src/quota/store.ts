@@ -1,6 +1,6 @@
 import { and, asc, gt, isNull, type SQL, sql } from 'drizzle-orm'
 import type { Write } from '../access/access.ts'
-import type { RecordAct } from '../accounts/audit-rows.ts'
+import type { RecordAct } from '../accounts/store.ts'
 import type { Db } from '../database/database.ts'
 import {
   checkVersion,

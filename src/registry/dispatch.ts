@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Access, Authentication, Identity } from '../access/access.ts'
 import { decide, decideCatalog, deedOf, denial } from '../access/decision.ts'
-import type { Audit } from '../accounts/accounts.ts'
+import type { AccountServices } from '../accounts/accounts.ts'
 import type { Bodies, BodySource } from '../http/body.ts'
 import type { ApiServices } from '../http/controller.ts'
 import type { Noted } from '../http/request-log.ts'
@@ -177,7 +177,7 @@ function pullByV1() {
 /** What `authorise` needs. */
 interface Authorising {
   access: Access
-  accounts: { audit: Pick<Audit, 'noteRefusal'> }
+  accounts: { audit: Pick<AccountServices['audit'], 'noteRefusal'> }
   /** The upstream that this listener mirrors; undefined on the main listener. */
   mirrorOf: Upstream | undefined
 }

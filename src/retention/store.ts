@@ -1,7 +1,7 @@
 import { and, asc, eq, gt, isNull, sql } from 'drizzle-orm'
 import { LRUCache } from 'lru-cache'
 import type { Write } from '../access/access.ts'
-import type { RecordAct } from '../accounts/audit-rows.ts'
+import type { RecordAct } from '../accounts/store.ts'
 import type { Db } from '../database/database.ts'
 import {
   checkVersion,

@@ -3,7 +3,7 @@ import { expect, test } from 'bun:test'
 import { copyFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { auditReads, auditWrites } from '../../src/accounts/audit-rows.ts'
+import { auditReads, auditWrites } from '../../src/accounts/audit-store.ts'
 import { openForWriting } from '../../src/database/database.ts'
 import { AT, CALLER, open } from '../support/writes.ts'
 

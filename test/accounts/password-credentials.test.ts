@@ -45,7 +45,7 @@ test('token: a password that changes while a refresh token is issued for it leav
 test('sign-in: a password that changes while a session begins leaves no session', async () => {
   await using folder = await temporaryFolder('password-credentials')
   const { metadata, auth, racing } = await open(folder.path)
-  const { begin } = sessions({ metadata: racing, authenticator: auth.authenticator })
+  const { begin } = sessions(racing, auth.authenticator)
   expect(await failureOf(begin(act, 'alice', 'first-password'))).toMatchObject({ status: 401 })
   await metadata.close()
 })

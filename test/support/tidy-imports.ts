@@ -50,7 +50,6 @@ const order = [...composition, ...capabilities, ...kernel]
  */
 const doors: Readonly<Record<string, readonly string[]>> = {
   '*': ['store.ts', 'models.ts', 'command.ts'],
-  accounts: ['audit-rows.ts'],
   content: ['repositories.ts'],
   garbage: ['collection.ts', 'purge.ts'],
   integrity: ['fsck-command.ts'],

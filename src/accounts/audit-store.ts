@@ -12,10 +12,11 @@ import {
   statement,
   text,
 } from '../database/statement.ts'
+import type { Act, Notice, NoticeKind, RecordAct } from './store.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
-    audit: ReturnType<typeof auditReads> & { notices: ReturnType<typeof noticeReads> }
+    audit: ReturnType<typeof auditReads>
     addresses: ReturnType<typeof addressReads>
   }
   interface Operations
@@ -24,32 +25,13 @@ declare module '../database/metadata.ts' {
       ReturnType<typeof addressWrites> {}
 }
 
-/** How many acts the log keeps. New ones displace the oldest. */
-export interface AuditLimits {
-  all: number
-  /** How many acts of one account the log keeps, so that acts in a loop do not displace those of others. */
-  ofAccount: number
-  /** After this many acts, surplus ones are deleted. */
-  trimmed: number
-}
+/**
+ * How many acts the log keeps in all and of one account, so that acts in a loop do not displace those of others. Surplus
+ * ones are deleted after every `trimmed` acts.
+ */
+const LIMITS = { all: 1_000_000, ofAccount: 100_000, trimmed: 1000 }
 
-const LIMITS: AuditLimits = { all: 1_000_000, ofAccount: 100_000, trimmed: 1000 }
-
-export type AuditRow = typeof audit.$inferSelect
-
-/** An act on accounts or grants: its name, its target and details, never a secret. */
-export interface Act {
-  action: string
-  target: string
-  detail?: ActDetail
-}
-
-/** Details of the act. Undefined ones are omitted. */
-export type ActDetail = Record<string, string | number | boolean | string[] | null | undefined>
-
-/** Adds an act to the audit log, in the transaction of the change. */
-export type RecordAct = (act: Act, caller: Caller, at: number) => void
-
+/** Returns the function that adds an act to the audit log, in the transaction of the change. */
 export function auditWrites(db: Db, limits = LIMITS): RecordAct {
   const insert = insertForId(db, audit)
   const trim = statement(db, { id: number }, ({ id }) => db.delete(audit).where(lte(audit.id, id)))
@@ -77,20 +59,17 @@ export function auditActWrites(recordAct: RecordAct) {
   }
 }
 
-/** Reads of the audit log. */
+/** Reads of the audit log. Each returns at most `limit` rows before the id `before`, newest first. */
 export function auditReads(db: Db) {
-  const page = pageBy(db, audit, ['id', 'desc'])
+  const acts = pageBy(db, audit, ['id', 'desc'])
+  const notices = pageBy(db, auditNotice, ['id', 'desc'], 'kind')
   return {
-    /** Returns at most `limit` acts before the id `before`, newest first. */
-    list: (before: number, limit: number): AuditRow[] => page.all({ last: before, limit }),
+    list: (before: number, limit: number) => acts.all({ last: before, limit }),
+    notices: {
+      list: (kind: NoticeKind, before: number, limit: number) => notices.all({ kind, last: before, limit }),
+    },
   }
 }
-
-export type NoticeRow = typeof auditNotice.$inferSelect
-export type NoticeKind = NoticeRow['kind']
-
-/** A denial or a sign-in, which happened `count` times. */
-export type Notice = Omit<NoticeRow, 'id' | 'firstAt'>
 
 /** How many rows of each kind the log keeps. New ones displace the oldest. */
 const ROWS_MAX = 10_000
@@ -157,16 +136,6 @@ function repeats(db: Db) {
     const found = same ?? (rows.length > TARGETS_MAX ? rows.at(-1) : undefined)
     if (found !== undefined) remove.run({ id: found.id })
     return found
-  }
-}
-
-/** Reads of notices. */
-export function noticeReads(db: Db) {
-  const page = pageBy(db, auditNotice, ['id', 'desc'], 'kind')
-  return {
-    /** Returns at most `limit` notices of a kind before the id `before`, newest first. */
-    list: (kind: NoticeKind, before: number, limit: number): NoticeRow[] =>
-      page.all({ kind, last: before, limit }),
   }
 }
 

@@ -5,7 +5,7 @@ import { accessGrant, account, accountGroup } from '../database/account-schema.t
 import type { Db } from '../database/database.ts'
 import { deleteBy, insertForId, number, selectBy, statement, text, updateBy } from '../database/statement.ts'
 import { registryError } from '../oci/error.ts'
-import type { RecordAct } from './audit-rows.ts'
+import type { RecordAct } from './store.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
