@@ -46,13 +46,7 @@ export function accountServices(options: {
     grants: grants({ metadata: guarded, access, identities, settings: config.grants }),
     tokens: tokens(guarded),
     sessions: sessions(guarded, authenticator),
-    registryTokens: registryTokens({
-      metadata: guarded,
-      access,
-      tokens: auth.tokens,
-      noteUse: () => authenticator.noteUse(),
-      now,
-    }),
+    registryTokens: registryTokens(guarded, auth, now),
     signingKeys: signingKeys(guarded),
     audit: audit(metadata, auth.notices),
   }

@@ -5,15 +5,9 @@ import { type ListPage, type PageQuery, readPage } from '../http/list-page.ts'
 import { registryError } from '../oci/error.ts'
 import { type RepositoryName, tryParseRepositoryName } from '../oci/reference.ts'
 import { DAY_MS } from '../runtime/clock.ts'
-import type { Authenticator } from './authenticator.ts'
+import type { Auth, Authenticator } from './authenticator.ts'
 import { newSecret } from './passwords.ts'
-import {
-  newSigningKey,
-  type SignedTokens,
-  TOKEN_SECONDS,
-  TOKEN_SECONDS_MAX,
-  type TokenAccess,
-} from './signed-tokens.ts'
+import { newSigningKey, TOKEN_SECONDS, TOKEN_SECONDS_MAX, type TokenAccess } from './signed-tokens.ts'
 import type { CredentialRow, NewCredential } from './store.ts'
 
 /** A token that an account signs in with. Only a hash of its secret is stored. Times are milliseconds since 1970. */
@@ -202,22 +196,13 @@ export interface IssuedToken {
 /**
  * Short-lived tokens for registry clients. The account's permissions are looked up at each use.
  *
- * @param noteUse writes when tokens were last used
  * @param now returns milliseconds since 1970
  */
-export function registryTokens({
-  metadata,
-  access,
-  tokens,
-  noteUse,
-  now,
-}: {
-  metadata: Metadata
-  access: Access
-  tokens: SignedTokens
-  noteUse: () => Promise<void>
-  now: () => number
-}) {
+export function registryTokens(
+  metadata: Metadata,
+  { access, tokens, authenticator }: Pick<Auth, 'access' | 'tokens' | 'authenticator'>,
+  now: () => number,
+) {
   const idOf = (account: string | undefined) =>
     account === undefined ? undefined : metadata.accounts.find(account)?.id
 
@@ -229,7 +214,7 @@ export function registryTokens({
   ) => {
     const { secret, hash } = newSecret()
     // The least recently used one makes room for it.
-    await noteUse()
+    await authenticator.noteUse()
     const credential = {
       caller: { ...by, credential: undefined, requestId: '' },
       at,

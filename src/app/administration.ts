@@ -18,8 +18,18 @@ import {
 } from '../accounts/api.ts'
 import { cache, pins, upstreams } from '../cache/api.ts'
 import { version } from '../config/values.ts'
-import { manifests, pulls, repositories, tags } from '../content/api.ts'
-import { blobContent, blobs, digests, search, storage, uploads } from '../content/storage-api.ts'
+import {
+  blobContent,
+  blobs,
+  digests,
+  manifests,
+  pulls,
+  repositories,
+  search,
+  storage,
+  tags,
+  uploads,
+} from '../content/api.ts'
 import type { Contract } from '../contract.ts'
 import { v1Paths } from '../docker-v1/openapi.ts'
 import { files } from '../files/api.ts'

@@ -31,7 +31,7 @@ import type { GarbageWindow } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 import { type Descriptions, type ManifestDescription, ManifestReading } from './content.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'
-import type { BlobUse, ListedManifest } from './store.ts'
+import type { ListedManifest } from './store.ts'
 
 declare module '../http/controller.ts' {
   interface ApiServices {
@@ -250,23 +250,14 @@ class ReferrersTreeBuilder {
   }
 }
 
-/** A blob and a page of the repositories that link it. */
-export interface DescribedBlob {
-  digest: Digest
-  /** Bytes. */
-  size: number
-  /** Milliseconds since 1970. For server admins only: it may reveal a push to a repository the caller cannot see. */
-  storedAt: number | undefined
-  /** When its bytes were last verified, for server admins only. */
-  verifiedAt: number | undefined
-  uses: ListPage<BlobUse>
-}
-
 /** Describes blobs across repositories. */
 export function blobService(metadata: Metadata) {
   return {
-    /** Describes a blob in a repository that the caller may pull from. Throws BLOB_UNKNOWN. */
-    async describe(principal: Principal, digest: Digest, query: PageQuery): Promise<DescribedBlob> {
+    /**
+     * Describes a blob in a repository that the caller may pull from, with a page of the repositories that link it.
+     * Throws BLOB_UNKNOWN.
+     */
+    async describe(principal: Principal, digest: Digest, query: PageQuery) {
       const [last = 0] = parseCursor(query.cursor, 0)
       const visible = principal.pullable()
       // A caller who sees none of its repositories must not learn that the blob exists, not even by timing.
@@ -281,10 +272,14 @@ export function blobService(metadata: Metadata) {
         formatCursor,
       )
       const { size, storedAt, verifiedAt } = blob
-      const times = principal.isAdmin
-        ? { storedAt, verifiedAt }
-        : { storedAt: undefined, verifiedAt: undefined }
-      return { digest, size, ...times, uses }
+      // The times may reveal a push to a repository that the caller cannot see.
+      return {
+        size,
+        storedAt: undefined,
+        verifiedAt: undefined,
+        ...(principal.isAdmin && { storedAt, verifiedAt }),
+        uses,
+      }
     },
   }
 }

@@ -1,6 +1,6 @@
 import { type TSchema, t } from 'elysia'
 import { Moves } from '../history/models.ts'
-import { operation, type Route } from '../http/operation.ts'
+import { operation, type RoutesOf } from '../http/operation.ts'
 import {
   Bytes,
   Count,
@@ -10,7 +10,7 @@ import {
   DigestText,
   integer,
   oneOf,
-  type PageQuery,
+  PageQuery,
   pageOf,
   pageParameters,
   RepositoryParam,
@@ -39,7 +39,7 @@ const settings = {
 }
 
 /** Changes to a repository's settings; null restores the server's setting. */
-export const RepositorySettings = t.Object({
+const RepositorySettings = t.Object({
   description: t.Optional(settings.description),
   untaggedDays: t.Optional(t.Union([t.Integer(days), t.Null()])),
   immutableTags: t.Optional(settings.immutableTags),
@@ -80,52 +80,8 @@ const Rewound = t.Object(
   { description: 'What happened to the tags' },
 )
 
-/** The operations on repositories. */
-export const REPOSITORY_OPERATIONS = {
-  list: operation('listRepositories', 'catalog', 'List and search the repositories that you may pull from', {
-    answer: pageOf(ListedRepository, 'Repositories, by name'),
-    description: 'With `deleted`, lists the repositories that you may restore, most recently deleted first.',
-  }),
-  get: operation('getRepository', 'pull', 'Show a repository', {
-    answer: Repository,
-    etag: 'partial',
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
-  put: operation('putRepository', 'delete', 'Create a repository, or replace its settings', {
-    description: 'Absent settings get their defaults. A push also creates a repository.',
-    answer: Repository,
-    creates: 'unless-it-exists',
-    etag: true,
-    errors: ['NAME_INVALID'],
-  }),
-  change: operation('updateRepository', 'delete', "Change a repository's settings", {
-    answer: Repository,
-    etag: true,
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
-  remove: operation('deleteRepository', 'delete', 'Delete a repository and everything in it', {
-    description: 'It can be restored for 14 days by default.',
-    etag: true,
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
-  restore: operation('restoreRepository', 'delete', 'Restore a deleted repository', {
-    description: 'Without `deletedAt`, restores the repository of this name that was deleted last.',
-    answer: Repository,
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
-  }),
-  rewind: operation('rewindRepository', 'delete', 'Rewind the tags of a repository', {
-    description: 'Points every tag at what it pointed at then, and deletes the tags that did not exist.',
-    answer: Rewound,
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'CONFLICT'],
-  }),
-  history: operation('listRepositoryHistory', 'pull', "List the history of a repository's tags", {
-    answer: Moves,
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
-}
-
 /** A tag in a path. */
-export const TagParam = t
+const TagParam = t
   .Transform(t.String({ maxLength: 128, example: 'latest' }))
   .Decode(parseTag)
   .Encode(String)
@@ -136,36 +92,16 @@ const DigestValue = t
   .Decode(parseDigest)
   .Encode(String)
 
-export const TagTarget = t.Object({ digest: DigestValue })
+const MediaType = t.String({ example: 'application/vnd.oci.image.manifest.v1+json' })
 
-export const TagChange = t.Object({
-  expiresAt: t.Union([t.String({ format: 'date-time' }), t.Null()], {
-    description: 'When the tag expires; null: never',
-    example: '2099-12-31T23:59:59Z',
-  }),
-})
-
-export const TagRestore = t.Object({
-  digest: t.Optional(DigestValue),
-  at: t.Optional(time('Restore what the tag pointed to at this time')),
-})
-
-export const TagsQuery = t.Object({
-  ...pageParameters,
-  q: t.Optional(t.String({ maxLength: 128, description: 'Part of the name, case-insensitive' })),
-  sort: t.Optional(oneOf(['name', 'updated'])),
-  order: t.Optional(oneOf(['asc', 'desc'])),
-  details: t.Optional(
-    t.Boolean({ description: 'Add totalBytes and platforms, for which the manifests are read [false]' }),
-  ),
-})
+export const Kind = t.String({ description: 'What kind of artifact it is', example: 'Container image' })
 
 const TagModel = t.Object(
   {
     name: t.String({ example: 'latest' }),
     digest: DigestText,
-    kind: t.String({ description: 'What kind of artifact it is', example: 'Container image' }),
-    mediaType: t.String({ example: 'application/vnd.oci.image.manifest.v1+json' }),
+    kind: Kind,
+    mediaType: MediaType,
     artifactType: t.Optional(t.String()),
     bytes: count('Size of the manifest itself, in bytes'),
     totalBytes: t.Optional(
@@ -185,44 +121,8 @@ const TagModel = t.Object(
   { description: 'A tag' },
 )
 
-const UNKNOWN = ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
-
-/** The operations on tags. */
-export const TAG_OPERATIONS = {
-  list: operation('listTags', 'pull', 'List and search the tags of a repository', {
-    answer: pageOf(TagModel, 'Tags'),
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
-  get: operation('getTag', 'pull', 'Show a tag', { answer: TagModel, etag: 'partial', errors: UNKNOWN }),
-  put: operation('putTag', 'push', 'Point a tag at a manifest of its repository', {
-    answer: TagModel,
-    creates: 'unless-it-exists',
-    etag: true,
-    errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
-  }),
-  change: operation('updateTag', 'delete', 'Set when a tag expires', {
-    answer: TagModel,
-    etag: true,
-    errors: [...UNKNOWN, 'CONFLICT'],
-  }),
-  remove: operation('deleteTag', 'delete', 'Delete a tag; its manifest stays', {
-    description: 'It can be restored for 14 days by default.',
-    etag: true,
-    errors: [...UNKNOWN, 'CONFLICT'],
-  }),
-  history: operation('listTagHistory', 'pull', 'List the history of a tag', {
-    answer: Moves,
-    errors: UNKNOWN,
-  }),
-  restore: operation('restoreTag', 'delete', 'Restore a tag to an earlier manifest', {
-    description:
-      'Give either a digest that the tag pointed at, or a time. If the manifest was deleted, it is restored too.',
-    answer: TagModel,
-    errors: [...UNKNOWN, 'DIGEST_INVALID', 'CONFLICT'],
-  }),
-}
-
-export const params = t.Object({
+/** A manifest in a path. */
+export const ofManifest = t.Object({
   repository: RepositoryParam,
   reference: t
     .Transform(t.String({ maxLength: 135, description: 'A tag, or a digest', example: 'latest' }))
@@ -230,15 +130,13 @@ export const params = t.Object({
     .Encode(({ digest, tag }) => digest ?? tag),
 })
 
-export const digestParams = t.Object({ repository: RepositoryParam, reference: DigestParam })
+const ofDigest = t.Object({ repository: RepositoryParam, reference: DigestParam })
 
-export const ManifestsQuery = t.Object({ ...pageParameters, deleted: t.Optional(t.Boolean()) })
+const ofRepository = t.Object({ repository: RepositoryParam })
+
+const ofTag = t.Object({ repository: RepositoryParam, tag: TagParam })
 
 const Texts = t.Record(t.String(), t.String())
-
-const MediaType = t.String({ example: 'application/vnd.oci.image.manifest.v1+json' })
-
-export const Kind = t.String({ description: 'What kind of artifact it is', example: 'Container image' })
 
 const Platform = t.Object({
   os: t.String({ example: 'linux' }),
@@ -344,66 +242,6 @@ const ReferrersTree = t.Object(
   },
 )
 
-const Restored = t.Object(
-  { tags: t.Array(t.String(), { description: 'The tags that were restored with it' }) },
-  { description: 'The manifest is restored' },
-)
-
-const UNKNOWN_MANIFEST = [
-  'NAME_UNKNOWN',
-  'NAME_INVALID',
-  'MANIFEST_UNKNOWN',
-  'MANIFEST_INVALID',
-  'DIGEST_INVALID',
-] as const
-
-/** The operations on manifests. */
-export const MANIFEST_OPERATIONS = {
-  list: operation('listManifests', 'pull', 'List the manifests of a repository', {
-    description: 'With `deleted`, lists the deleted manifests that you can restore.',
-    answer: pageOf(t.Object(members), 'Manifests, newest first by their first push'),
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID'],
-  }),
-  get: operation('getManifest', 'pull', 'Show a manifest', {
-    answer: Manifest,
-    etag: 'partial',
-    errors: UNKNOWN_MANIFEST,
-  }),
-  raw: operation('getRawManifest', 'pull', 'Download a manifest exactly as it was pushed', {
-    description: 'The Content-Type is the one it was pushed with.',
-    answer: t.String({ format: 'binary', description: 'The manifest' }),
-    mediaType: '*/*',
-    errors: UNKNOWN_MANIFEST,
-  }),
-  referrers: operation('listReferrers', 'pull', 'List the referrers of a manifest as a tree', {
-    answer: ReferrersTree,
-    errors: UNKNOWN_MANIFEST,
-  }),
-  remove: operation('deleteManifest', 'delete', 'Delete a manifest with its tags', {
-    description: 'It can be restored for 14 days by default.',
-    etag: true,
-    errors: [...UNKNOWN_MANIFEST, 'CONFLICT'],
-  }),
-  restore: operation(
-    'restoreManifest',
-    'delete',
-    'Restore a deleted manifest with the tags that were deleted with it',
-    { answer: Restored, errors: UNKNOWN_MANIFEST },
-  ),
-}
-
-export const ListQuery = t.Object({
-  ...pageParameters,
-  q: t.Optional(t.String({ maxLength: 100, description: 'Part of the name or the description' })),
-  deleted: t.Optional(t.Boolean()),
-})
-
-export const RestoreBody = t.Object({
-  deletedAt: t.Optional(time('When the repository was deleted, if several with this name were')),
-})
-
-export const RewindBody = t.Object({ at: time('The time to rewind the tags to') })
-
 const DailyPulls = t.Object({
   day: t.String({ format: 'date', description: 'The day, in UTC', example: '2026-01-31' }),
   tag: t.Optional(t.String({ description: 'Absent for pulls by digest', example: 'latest' })),
@@ -411,61 +249,229 @@ const DailyPulls = t.Object({
   pullCount: integer({ minimum: 1, description: 'Number of manifest pulls' }),
 })
 
-export const list = operation('listPulls', 'delete', 'List who pulled from a repository', {
-  description:
-    'Pulls are counted by tag, account and day, and kept for 90 days. A HEAD by tag and a GET of its digest by the same ' +
-    'account within a minute count as a pull of the tag.',
-  answer: pageOf(DailyPulls, 'Pulls, newest day first'),
-  errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'MANIFEST_INVALID'],
-})
+const NAME = ['NAME_UNKNOWN', 'NAME_INVALID'] as const
 
-export const query = t.Object({
-  ...pageParameters,
-  tag: t.Optional(t.String({ maxLength: 128, description: 'Only the pulls of this tag', example: 'latest' })),
-})
+const TAG = [...NAME, 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
 
-/** The routes below /api/v1, for the page and the commands. */
-export type ContentRoutes = {
-  'repositories/:repository/history': {
-    get: Route<typeof REPOSITORY_OPERATIONS.history, { query: typeof PageQuery }>
-  }
-  'repositories/:repository/rewind': {
-    post: Route<typeof REPOSITORY_OPERATIONS.rewind, { body: typeof RewindBody }>
-  }
-  'repositories/:repository/restore': {
-    post: Route<typeof REPOSITORY_OPERATIONS.restore, { body: typeof RestoreBody }>
-  }
+const MANIFEST = [...TAG, 'DIGEST_INVALID'] as const
+
+const RESTORABLE = 'It can be restored for 14 days by default.'
+
+/** The routes below /api/v1 for repositories, tags and manifests. */
+export const ROUTES = {
+  repositories: {
+    get: operation('listRepositories', 'catalog', 'List and search the repositories that you may pull from', {
+      description:
+        'With `deleted`, lists the repositories that you may restore, most recently deleted first.',
+      query: t.Object({
+        ...pageParameters,
+        q: t.Optional(t.String({ maxLength: 100, description: 'Part of the name or the description' })),
+        deleted: t.Optional(t.Boolean()),
+      }),
+      answer: pageOf(ListedRepository, 'Repositories, by name'),
+    }),
+  },
   'repositories/:repository': {
-    delete: Route<typeof REPOSITORY_OPERATIONS.remove>
-    patch: Route<typeof REPOSITORY_OPERATIONS.change, { body: typeof RepositorySettings }>
-    put: Route<typeof REPOSITORY_OPERATIONS.put, { body: typeof RepositorySettings }>
-    get: Route<typeof REPOSITORY_OPERATIONS.get>
-  }
-  repositories: { get: Route<typeof REPOSITORY_OPERATIONS.list, { query: typeof ListQuery }> }
-  'repositories/:repository/pulls': { get: Route<typeof list, { query: typeof query }> }
-  'repositories/:repository/tags/:tag/restore': {
-    post: Route<typeof TAG_OPERATIONS.restore, { body: typeof TagRestore }>
-  }
-  'repositories/:repository/tags/:tag/history': {
-    get: Route<typeof TAG_OPERATIONS.history, { query: typeof PageQuery }>
-  }
+    get: operation('getRepository', 'pull', 'Show a repository', {
+      params: ofRepository,
+      answer: Repository,
+      etag: 'partial',
+      errors: NAME,
+    }),
+    put: operation('putRepository', 'delete', 'Create a repository, or replace its settings', {
+      description: 'Absent settings get their defaults. A push also creates a repository.',
+      params: ofRepository,
+      body: RepositorySettings,
+      answer: Repository,
+      creates: 'unless-it-exists',
+      etag: true,
+      errors: ['NAME_INVALID'],
+    }),
+    patch: operation('updateRepository', 'delete', "Change a repository's settings", {
+      params: ofRepository,
+      body: RepositorySettings,
+      answer: Repository,
+      etag: true,
+      errors: NAME,
+    }),
+    delete: operation('deleteRepository', 'delete', 'Delete a repository and everything in it', {
+      description: RESTORABLE,
+      params: ofRepository,
+      etag: true,
+      errors: NAME,
+    }),
+  },
+  'repositories/:repository/restore': {
+    post: operation('restoreRepository', 'delete', 'Restore a deleted repository', {
+      description: 'Without `deletedAt`, restores the repository of this name that was deleted last.',
+      params: ofRepository,
+      body: t.Object({
+        deletedAt: t.Optional(time('When the repository was deleted, if several with this name were')),
+      }),
+      answer: Repository,
+      errors: [...NAME, 'CONFLICT'],
+    }),
+  },
+  'repositories/:repository/rewind': {
+    post: operation('rewindRepository', 'delete', 'Rewind the tags of a repository', {
+      description: 'Points every tag at what it pointed at then, and deletes the tags that did not exist.',
+      params: ofRepository,
+      body: t.Object({ at: time('The time to rewind the tags to') }),
+      answer: Rewound,
+      errors: [...NAME, 'CONFLICT'],
+    }),
+  },
+  'repositories/:repository/history': {
+    get: operation('listRepositoryHistory', 'pull', "List the history of a repository's tags", {
+      params: ofRepository,
+      query: PageQuery,
+      answer: Moves,
+      errors: NAME,
+    }),
+  },
+  'repositories/:repository/pulls': {
+    get: operation('listPulls', 'delete', 'List who pulled from a repository', {
+      description:
+        'Pulls are counted by tag, account and day, and kept for 90 days. A HEAD by tag and a GET of its digest by the same ' +
+        'account within a minute count as a pull of the tag.',
+      params: ofRepository,
+      query: t.Object({
+        ...pageParameters,
+        tag: t.Optional(
+          t.String({ maxLength: 128, description: 'Only the pulls of this tag', example: 'latest' }),
+        ),
+      }),
+      answer: pageOf(DailyPulls, 'Pulls, newest day first'),
+      errors: [...NAME, 'MANIFEST_INVALID'],
+    }),
+  },
+  'repositories/:repository/tags': {
+    get: operation('listTags', 'pull', 'List and search the tags of a repository', {
+      params: ofRepository,
+      query: t.Object({
+        ...pageParameters,
+        q: t.Optional(t.String({ maxLength: 128, description: 'Part of the name, case-insensitive' })),
+        sort: t.Optional(oneOf(['name', 'updated'])),
+        order: t.Optional(oneOf(['asc', 'desc'])),
+        details: t.Optional(
+          t.Boolean({
+            description: 'Add totalBytes and platforms, for which the manifests are read [false]',
+          }),
+        ),
+      }),
+      answer: pageOf(TagModel, 'Tags'),
+      errors: NAME,
+    }),
+  },
   'repositories/:repository/tags/:tag': {
-    delete: Route<typeof TAG_OPERATIONS.remove>
-    patch: Route<typeof TAG_OPERATIONS.change, { body: typeof TagChange }>
-    put: Route<typeof TAG_OPERATIONS.put, { body: typeof TagTarget }>
-    get: Route<typeof TAG_OPERATIONS.get>
-  }
-  'repositories/:repository/tags': { get: Route<typeof TAG_OPERATIONS.list, { query: typeof TagsQuery }> }
-  'repositories/:repository/manifests/:reference/restore': { post: Route<typeof MANIFEST_OPERATIONS.restore> }
-  'repositories/:repository/manifests/:reference': {
-    delete: Route<typeof MANIFEST_OPERATIONS.remove>
-    get: Route<typeof MANIFEST_OPERATIONS.get>
-  }
-  'repositories/:repository/manifests/:reference/referrers': {
-    get: Route<typeof MANIFEST_OPERATIONS.referrers>
-  }
-  'repositories/:repository/manifests/:reference/raw': { get: Route<typeof MANIFEST_OPERATIONS.raw> }
+    get: operation('getTag', 'pull', 'Show a tag', {
+      params: ofTag,
+      answer: TagModel,
+      etag: 'partial',
+      errors: TAG,
+    }),
+    put: operation('putTag', 'push', 'Point a tag at a manifest of its repository', {
+      params: ofTag,
+      body: t.Object({ digest: DigestValue }),
+      answer: TagModel,
+      creates: 'unless-it-exists',
+      etag: true,
+      errors: [...MANIFEST, 'CONFLICT'],
+    }),
+    patch: operation('updateTag', 'delete', 'Set when a tag expires', {
+      params: ofTag,
+      body: t.Object({
+        expiresAt: t.Union([t.String({ format: 'date-time' }), t.Null()], {
+          description: 'When the tag expires; null: never',
+          example: '2099-12-31T23:59:59Z',
+        }),
+      }),
+      answer: TagModel,
+      etag: true,
+      errors: [...TAG, 'CONFLICT'],
+    }),
+    delete: operation('deleteTag', 'delete', 'Delete a tag; its manifest stays', {
+      description: RESTORABLE,
+      params: ofTag,
+      etag: true,
+      errors: [...TAG, 'CONFLICT'],
+    }),
+  },
+  'repositories/:repository/tags/:tag/history': {
+    get: operation('listTagHistory', 'pull', 'List the history of a tag', {
+      params: ofTag,
+      query: PageQuery,
+      answer: Moves,
+      errors: TAG,
+    }),
+  },
+  'repositories/:repository/tags/:tag/restore': {
+    post: operation('restoreTag', 'delete', 'Restore a tag to an earlier manifest', {
+      description:
+        'Give either a digest that the tag pointed at, or a time. If the manifest was deleted, it is restored too.',
+      params: ofTag,
+      body: t.Object({
+        digest: t.Optional(DigestValue),
+        at: t.Optional(time('Restore what the tag pointed to at this time')),
+      }),
+      answer: TagModel,
+      errors: [...MANIFEST, 'CONFLICT'],
+    }),
+  },
   'repositories/:repository/manifests': {
-    get: Route<typeof MANIFEST_OPERATIONS.list, { query: typeof ManifestsQuery }>
-  }
+    get: operation('listManifests', 'pull', 'List the manifests of a repository', {
+      description: 'With `deleted`, lists the deleted manifests that you can restore.',
+      params: ofRepository,
+      query: t.Object({ ...pageParameters, deleted: t.Optional(t.Boolean()) }),
+      answer: pageOf(t.Object(members), 'Manifests, newest first by their first push'),
+      errors: NAME,
+    }),
+  },
+  'repositories/:repository/manifests/:reference': {
+    get: operation('getManifest', 'pull', 'Show a manifest', {
+      params: ofManifest,
+      answer: Manifest,
+      etag: 'partial',
+      errors: MANIFEST,
+    }),
+    delete: operation('deleteManifest', 'delete', 'Delete a manifest with its tags', {
+      description: RESTORABLE,
+      params: ofDigest,
+      etag: true,
+      errors: [...MANIFEST, 'CONFLICT'],
+    }),
+  },
+  'repositories/:repository/manifests/:reference/raw': {
+    get: operation('getRawManifest', 'pull', 'Download a manifest exactly as it was pushed', {
+      description: 'The Content-Type is the one it was pushed with.',
+      params: ofManifest,
+      answer: t.String({ format: 'binary', description: 'The manifest' }),
+      mediaType: '*/*',
+      errors: MANIFEST,
+    }),
+  },
+  'repositories/:repository/manifests/:reference/referrers': {
+    get: operation('listReferrers', 'pull', 'List the referrers of a manifest as a tree', {
+      params: ofManifest,
+      answer: ReferrersTree,
+      errors: MANIFEST,
+    }),
+  },
+  'repositories/:repository/manifests/:reference/restore': {
+    post: operation(
+      'restoreManifest',
+      'delete',
+      'Restore a deleted manifest with the tags that were deleted with it',
+      {
+        params: ofDigest,
+        answer: t.Object(
+          { tags: t.Array(t.String(), { description: 'The tags that were restored with it' }) },
+          { description: 'The manifest is restored' },
+        ),
+        errors: MANIFEST,
+      },
+    ),
+  },
 }
+
+export type ContentRoutes = RoutesOf<typeof ROUTES>

@@ -1,13 +1,14 @@
 import { t } from 'elysia'
-import { operation, type Route } from '../http/operation.ts'
+import { operation, type RoutesOf } from '../http/operation.ts'
 import {
   Bytes,
   Count,
   count,
+  DigestParam,
   DigestText,
   NextCursor,
   oneOf,
-  type PageQuery,
+  PageQuery,
   pageOf,
   pageParameters,
   RepositoryParam,
@@ -61,18 +62,6 @@ const InRepository = t.Object({
   ),
 })
 
-export const STORAGE_OPERATIONS = {
-  get: operation('getStorage', 'admin', 'Show used and free storage', { answer: Storage }),
-  repositories: operation('listRepositoryStorage', 'admin', 'List the storage of each repository', {
-    answer: pageOf(InRepository, 'Repositories, by name, or largest first with deleted ones'),
-  }),
-}
-
-export const RepositoriesQuery = t.Object({
-  ...pageParameters,
-  sort: t.Optional(oneOf(['name', 'bytes'], 'The order [name]')),
-})
-
 const Use = t.Object({
   repository: RepositoryText,
   linkedAt: Time,
@@ -91,22 +80,7 @@ const Blob = t.Object(
   { description: 'A blob' },
 )
 
-export const BLOB_OPERATIONS = {
-  get: operation('getBlob', 'catalog', 'Show a blob and where it is used', {
-    answer: Blob,
-    errors: ['BLOB_UNKNOWN', 'DIGEST_INVALID'],
-  }),
-  download: operation('downloadBlob', 'pull', 'Download a blob', {
-    etag: true,
-    ranges: true,
-    description: 'Supports ranges. Browsers store it as a file and never run it, whatever it is.',
-    answer: t.String({ format: 'binary', description: 'The blob' }),
-    mediaType: '*/*',
-    errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'BLOB_UNKNOWN', 'DIGEST_INVALID'],
-  }),
-}
-
-export const UploadName = t.String({
+const UploadName = t.String({
   pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
   description: "The first part of the upload's id; it does not give access to the upload",
   example: '01a20eb4-c836-7331-88bc-0fcfff9ebd41',
@@ -119,25 +93,6 @@ const Upload = t.Object({
   startedAt: Time,
   updatedAt: Time,
 })
-
-export const UPLOAD_OPERATIONS = {
-  list: operation('listUploads', 'admin', 'List the uploads in progress that have received bytes', {
-    answer: pageOf(Upload, 'Uploads, oldest first'),
-  }),
-  cancel: operation('cancelUpload', 'admin', 'Cancel an upload', {
-    description: 'Its bytes are deleted as soon as no request uses it.',
-    errors: ['NOT_FOUND'],
-  }),
-}
-
-export const DIGEST_OPERATIONS = {
-  find: operation('findDigests', 'catalog', 'Find the digests that begin with a prefix', {
-    description:
-      'Finds manifests and blobs of one repository, or, for server admins, of all. Returns at most ten.',
-    answer: pageOf(DigestText, 'Digests; never more than one page'),
-    errors: ['DIGEST_INVALID', 'NAME_INVALID', 'NAME_UNKNOWN'],
-  }),
-}
 
 const groupOf = <const P extends Parameters<typeof t.Object>[0]>(properties: P, description: string) =>
   t.Object(
@@ -178,46 +133,84 @@ const Found = t.Object(
   { description: 'What was found, by kind' },
 )
 
-export const SEARCH_OPERATIONS = {
-  find: operation('search', 'catalog', 'Search repositories, tags, digests and labels', {
-    description:
-      `Finds only what you may pull, at most ${RESULTS_MAX} of each kind. \`NAME:TAG\` finds tags in the repositories ` +
-      'whose name contains NAME. A digest needs at least six hex characters; without an algorithm it is sha256. ' +
-      'Labels are those of an image and the annotations of any manifest, as `NAME=VALUE`; upper and lower case differ. ' +
-      `The first ${SEARCHABLE_LABELS_MAX} of a manifest are searched, and of each the first ` +
-      `${SEARCHABLE_LABEL_BYTES_MAX} bytes.`,
-    answer: Found,
-  }),
-}
-
-export const DigestFindQuery = t.Object({
-  prefix: t.String({
-    maxLength: 135,
-    description: 'The algorithm and at least six hex characters',
-    example: 'sha256:000000000000',
-  }),
-  repository: t.Optional(RepositoryParam),
-})
-
-export const SearchFindQuery = t.Object({
-  q: t.String({
-    minLength: 1,
-    maxLength: 400,
-    description: 'Text to find: part of a repository, or the beginning of a tag, digest or label',
-    example: 'alpine',
-  }),
-})
-
-/** The routes of storage, blobs, uploads, digests and the search. */
-export type StorageRoutes = {
+/** The routes below /api/v1 for storage, blobs, uploads, digests and the search. */
+export const ROUTES = {
+  storage: {
+    get: operation('getStorage', 'admin', 'Show used and free storage', { answer: Storage }),
+  },
   'storage/repositories': {
-    get: Route<typeof STORAGE_OPERATIONS.repositories, { query: typeof RepositoriesQuery }>
-  }
-  storage: { get: Route<typeof STORAGE_OPERATIONS.get> }
-  'repositories/:repository/blobs/:digest': { get: Route<typeof BLOB_OPERATIONS.download> }
-  'blobs/:digest': { get: Route<typeof BLOB_OPERATIONS.get, { query: typeof PageQuery }> }
-  'uploads/:id': { delete: Route<typeof UPLOAD_OPERATIONS.cancel> }
-  uploads: { get: Route<typeof UPLOAD_OPERATIONS.list, { query: typeof PageQuery }> }
-  digests: { get: Route<typeof DIGEST_OPERATIONS.find, { query: typeof DigestFindQuery }> }
-  search: { get: Route<typeof SEARCH_OPERATIONS.find, { query: typeof SearchFindQuery }> }
+    get: operation('listRepositoryStorage', 'admin', 'List the storage of each repository', {
+      query: t.Object({ ...pageParameters, sort: t.Optional(oneOf(['name', 'bytes'], 'The order [name]')) }),
+      answer: pageOf(InRepository, 'Repositories, by name, or largest first with deleted ones'),
+    }),
+  },
+  'blobs/:digest': {
+    get: operation('getBlob', 'catalog', 'Show a blob and where it is used', {
+      params: t.Object({ digest: DigestParam }),
+      query: PageQuery,
+      answer: Blob,
+      errors: ['BLOB_UNKNOWN', 'DIGEST_INVALID'],
+    }),
+  },
+  'repositories/:repository/blobs/:digest': {
+    get: operation('downloadBlob', 'pull', 'Download a blob', {
+      description: 'Supports ranges. Browsers store it as a file and never run it, whatever it is.',
+      params: t.Object({ repository: RepositoryParam, digest: DigestParam }),
+      answer: t.String({ format: 'binary', description: 'The blob' }),
+      mediaType: '*/*',
+      etag: true,
+      ranges: true,
+      errors: ['NAME_UNKNOWN', 'NAME_INVALID', 'BLOB_UNKNOWN', 'DIGEST_INVALID'],
+    }),
+  },
+  uploads: {
+    get: operation('listUploads', 'admin', 'List the uploads in progress that have received bytes', {
+      query: PageQuery,
+      answer: pageOf(Upload, 'Uploads, oldest first'),
+    }),
+  },
+  'uploads/:id': {
+    delete: operation('cancelUpload', 'admin', 'Cancel an upload', {
+      description: 'Its bytes are deleted as soon as no request uses it.',
+      params: t.Object({ id: UploadName }),
+      errors: ['NOT_FOUND'],
+    }),
+  },
+  digests: {
+    get: operation('findDigests', 'catalog', 'Find the digests that begin with a prefix', {
+      description:
+        'Finds manifests and blobs of one repository, or, for server admins, of all. Returns at most ten.',
+      query: t.Object({
+        prefix: t.String({
+          maxLength: 135,
+          description: 'The algorithm and at least six hex characters',
+          example: 'sha256:000000000000',
+        }),
+        repository: t.Optional(RepositoryParam),
+      }),
+      answer: pageOf(DigestText, 'Digests; never more than one page'),
+      errors: ['DIGEST_INVALID', 'NAME_INVALID', 'NAME_UNKNOWN'],
+    }),
+  },
+  search: {
+    get: operation('search', 'catalog', 'Search repositories, tags, digests and labels', {
+      description:
+        `Finds only what you may pull, at most ${RESULTS_MAX} of each kind. \`NAME:TAG\` finds tags in the repositories ` +
+        'whose name contains NAME. A digest needs at least six hex characters; without an algorithm it is sha256. ' +
+        'Labels are those of an image and the annotations of any manifest, as `NAME=VALUE`; upper and lower case differ. ' +
+        `The first ${SEARCHABLE_LABELS_MAX} of a manifest are searched, and of each the first ` +
+        `${SEARCHABLE_LABEL_BYTES_MAX} bytes.`,
+      query: t.Object({
+        q: t.String({
+          minLength: 1,
+          maxLength: 400,
+          description: 'Text to find: part of a repository, or the beginning of a tag, digest or label',
+          example: 'alpine',
+        }),
+      }),
+      answer: Found,
+    }),
+  },
 }
+
+export type StorageRoutes = RoutesOf<typeof ROUTES>

@@ -3,14 +3,7 @@ import { INERT } from '../http/origin.ts'
 import { mapPage } from '../http/schemas.ts'
 import { parseReference } from '../oci/reference.ts'
 import type { FileChange, FileEntry, FilePage, FilesPage, OpenFile } from './files.ts'
-import {
-  ChangesQuery,
-  FileQuery,
-  FilesQuery,
-  imageParams,
-  layerParams,
-  FILE_OPERATIONS as OPERATIONS,
-} from './models.ts'
+import { ROUTES } from './models.ts'
 
 /**
  * Below /api/v1/repositories/:repository: GET /layers/:digest/files and /layers/:digest/files/content;
@@ -24,39 +17,34 @@ export function files(context: AdminContext) {
       '/layers/:digest/files',
       async ({ principal, params: { repository, digest: layer }, query }) =>
         toFiles(await files.list(principal, repository, { layer }, query)),
-      { params: layerParams, query: FilesQuery, ...OPERATIONS.listLayer },
+      ROUTES['repositories/:repository/layers/:digest/files'].get,
     )
     .get(
       '/layers/:digest/files/content',
       async ({ request, principal, params: { repository, digest: layer }, query: { path } }) =>
         send(request, await files.open(principal, repository, { layer }, path)),
-      { params: layerParams, query: FileQuery, ...OPERATIONS.downloadLayer },
+      ROUTES['repositories/:repository/layers/:digest/files/content'].get,
     )
     .get(
       '/manifests/:reference/files',
       async ({ principal, params: { repository, reference }, query }) =>
         toFiles(await files.list(principal, repository, { reference }, query)),
-      { params: imageParams, query: FilesQuery, ...OPERATIONS.listImage },
+      ROUTES['repositories/:repository/manifests/:reference/files'].get,
     )
     .get(
       '/manifests/:reference/files/content',
       async ({ request, principal, params: { repository, reference }, query: { path } }) =>
         send(request, await files.open(principal, repository, { reference }, path)),
-      { params: imageParams, query: FileQuery, ...OPERATIONS.downloadImage },
+      ROUTES['repositories/:repository/manifests/:reference/files/content'].get,
     )
     .get(
       '/manifests/:reference/files/changes',
       async ({ principal, params: { repository, reference }, query: { to, ...query } }) => {
-        const { summary, ...page } = await files.changes(
-          principal,
-          repository,
-          reference,
-          parseReference(to),
-          query,
-        )
+        const second = parseReference(to)
+        const { summary, ...page } = await files.changes(principal, repository, reference, second, query)
         return { ...toPage(page, toChange), ...(summary && { summary }) }
       },
-      { params: imageParams, query: ChangesQuery, ...OPERATIONS.changes },
+      ROUTES['repositories/:repository/manifests/:reference/files/changes'].get,
     )
 }
 
@@ -77,17 +65,8 @@ function toPage<T, U>({ items, next, indexing }: FilePage<T>, toItem: (item: T) 
   return indexing === undefined ? page : { ...page, indexing: omitAbsent(indexing) }
 }
 
-function toEntry({
-  kind,
-  size,
-  mode,
-  uid,
-  gid,
-  modifiedAt,
-  link,
-  hash,
-  layer,
-}: Omit<FileEntry, 'name' | 'path'>) {
+function toEntry(entry: Omit<FileEntry, 'name' | 'path'>) {
+  const { kind, size, mode, uid, gid, modifiedAt, link, hash, layer } = entry
   return omitAbsent({
     kind,
     bytes: size,

@@ -1,6 +1,6 @@
 import { t } from 'elysia'
-import { params as manifestParams } from '../content/models.ts'
-import { operation, type Route } from '../http/operation.ts'
+import { ofManifest } from '../content/models.ts'
+import { operation, type RoutesOf } from '../http/operation.ts'
 import {
   Count,
   count,
@@ -24,11 +24,9 @@ const Path = t.String({
   example: 'etc/passwd',
 })
 
-export const layerParams = t.Object({ repository: RepositoryParam, digest: DigestParam })
+const layer = t.Object({ repository: RepositoryParam, digest: DigestParam })
 
-export const imageParams = manifestParams
-
-export const FilesQuery = t.Object({
+const inDirectory = t.Object({
   ...pageParameters,
   path: t.Optional(
     t.String({ maxLength: PATH_CHARACTERS_MAX, description: 'The directory [the root]', example: 'etc' }),
@@ -40,13 +38,6 @@ export const FilesQuery = t.Object({
         'Lists what is below the directory and has this text in its name, instead of the directory',
     }),
   ),
-})
-
-export const FileQuery = t.Object({ path: Path })
-
-export const ChangesQuery = t.Object({
-  ...pageParameters,
-  to: t.String({ maxLength: 135, description: 'The second image: a tag, or a digest', example: 'latest' }),
 })
 
 const entry = {
@@ -126,71 +117,80 @@ const Changes = t.Object(
   { description: 'How the files of two images differ, by path' },
 )
 
-const FILE_ERRORS = [
+const OF_LAYER = [
   'NAME_UNKNOWN',
   'NAME_INVALID',
   'NOT_FOUND',
   'CONFLICT',
   'UNSUPPORTED',
   'DIGEST_INVALID',
+  'BLOB_UNKNOWN',
 ] as const
-const ofLayer = [...FILE_ERRORS, 'BLOB_UNKNOWN'] as const
-const ofImage = [...FILE_ERRORS, 'BLOB_UNKNOWN', 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
+
+const OF_IMAGE = [...OF_LAYER, 'MANIFEST_UNKNOWN', 'MANIFEST_INVALID'] as const
 
 const ABOUT_LISTS =
   'The first request makes an index, which can take a while: see `indexing`. Only stored layers are read, nothing is fetched from an upstream.'
-const ABOUT_FILES =
-  'A file of a compressed layer is read from the beginning of the layer. Browsers store it as a file and never run it, whatever it is.'
-const binary = {
+
+/** The content of one file. */
+const FILE = {
+  description:
+    'A file of a compressed layer is read from the beginning of the layer. Browsers store it as a file and never run it, whatever it is.',
+  query: t.Object({ path: Path }),
   answer: t.String({ format: 'binary', description: 'The content of the file', example: 'root:x:0:0:root' }),
   mediaType: 'application/octet-stream',
 }
 
-/** The operations on the files of layers and images. */
-export const FILE_OPERATIONS = {
-  listLayer: operation('listLayerFiles', 'pull', 'List or search the files of a layer', {
-    description: ABOUT_LISTS,
-    answer: Files,
-    errors: ofLayer,
-  }),
-  downloadLayer: operation('downloadLayerFile', 'pull', 'Download a file of a layer', {
-    description: ABOUT_FILES,
-    ...binary,
-    errors: ofLayer,
-  }),
-  listImage: operation(
-    'listImageFiles',
-    'pull',
-    'List or search the files of an image, with all its layers',
-    { description: ABOUT_LISTS, answer: Files, errors: ofImage },
-  ),
-  downloadImage: operation('downloadImageFile', 'pull', 'Download a file of an image', {
-    description: ABOUT_FILES,
-    ...binary,
-    errors: ofImage,
-  }),
-  changes: operation('compareImageFiles', 'pull', 'Compare the files of two images of a repository', {
-    description: ABOUT_LISTS,
-    answer: Changes,
-    errors: ofImage,
-  }),
+/** The routes below /api/v1. */
+export const ROUTES = {
+  'repositories/:repository/layers/:digest/files': {
+    get: operation('listLayerFiles', 'pull', 'List or search the files of a layer', {
+      description: ABOUT_LISTS,
+      params: layer,
+      query: inDirectory,
+      answer: Files,
+      errors: OF_LAYER,
+    }),
+  },
+  'repositories/:repository/layers/:digest/files/content': {
+    get: operation('downloadLayerFile', 'pull', 'Download a file of a layer', {
+      params: layer,
+      ...FILE,
+      errors: OF_LAYER,
+    }),
+  },
+  'repositories/:repository/manifests/:reference/files': {
+    get: operation('listImageFiles', 'pull', 'List or search the files of an image, with all its layers', {
+      description: ABOUT_LISTS,
+      params: ofManifest,
+      query: inDirectory,
+      answer: Files,
+      errors: OF_IMAGE,
+    }),
+  },
+  'repositories/:repository/manifests/:reference/files/content': {
+    get: operation('downloadImageFile', 'pull', 'Download a file of an image', {
+      params: ofManifest,
+      ...FILE,
+      errors: OF_IMAGE,
+    }),
+  },
+  'repositories/:repository/manifests/:reference/files/changes': {
+    get: operation('compareImageFiles', 'pull', 'Compare the files of two images of a repository', {
+      description: ABOUT_LISTS,
+      params: ofManifest,
+      query: t.Object({
+        ...pageParameters,
+        to: t.String({
+          maxLength: 135,
+          description: 'The second image: a tag, or a digest',
+          example: 'latest',
+        }),
+      }),
+      answer: Changes,
+      errors: OF_IMAGE,
+    }),
+  },
 }
 
-/** The routes below /api/v1, for the page and the commands. */
-export type FilesRoutes = {
-  'repositories/:repository/manifests/:reference/files/changes': {
-    get: Route<typeof FILE_OPERATIONS.changes, { query: typeof ChangesQuery }>
-  }
-  'repositories/:repository/manifests/:reference/files/content': {
-    get: Route<typeof FILE_OPERATIONS.downloadImage, { query: typeof FileQuery }>
-  }
-  'repositories/:repository/manifests/:reference/files': {
-    get: Route<typeof FILE_OPERATIONS.listImage, { query: typeof FilesQuery }>
-  }
-  'repositories/:repository/layers/:digest/files/content': {
-    get: Route<typeof FILE_OPERATIONS.downloadLayer, { query: typeof FileQuery }>
-  }
-  'repositories/:repository/layers/:digest/files': {
-    get: Route<typeof FILE_OPERATIONS.listLayer, { query: typeof FilesQuery }>
-  }
-}
+export type FilesRoutes = RoutesOf<typeof ROUTES>

@@ -1,36 +1,32 @@
-import { t } from 'elysia'
 import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
 import { answerEvents, eventStream, eventText } from '../http/event-stream.ts'
 import type { Job, Jobs } from './jobs.ts'
-import { OPERATIONS, StartBody } from './models.ts'
+import { ROUTES } from './models.ts'
 
 /** GET and POST /api/v1/jobs; GET /api/v1/jobs/:id, /jobs/:id/events; POST /api/v1/jobs/:id/cancel */
 export function jobs(context: AdminContext) {
   const { jobs } = context.content
-  const params = t.Object({ id: t.String({ maxLength: 64 }) })
   return controller(context, 'jobs', '/jobs')
-    .get('', () => ({ items: jobs.list().map(toJob) }), OPERATIONS.list)
+    .get('', () => ({ items: jobs.list().map(toJob) }), ROUTES.jobs.get)
     .post(
       '',
       async ({ principal, body: { kind, ...options } }) =>
         toJob(await jobs.start(kind, principal.act(), options)),
-      {
-        body: StartBody,
-        ...OPERATIONS.start,
-      },
+      ROUTES.jobs.post,
     )
-    .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), { params, ...OPERATIONS.get })
-    .post('/:id/cancel', ({ principal, params: { id } }) => jobs.cancel(id, principal.act()), {
-      params,
-      ...OPERATIONS.cancel,
-    })
+    .get('/:id', ({ params: { id } }) => toJob(jobs.get(id)), ROUTES['jobs/:id'].get)
+    .post(
+      '/:id/cancel',
+      ({ principal, params: { id } }) => jobs.cancel(id, principal.act()),
+      ROUTES['jobs/:id/cancel'].post,
+    )
     .get(
       '/:id/events',
       ({ params: { id }, request: { method } }) => {
         const job = jobs.get(id)
         return answerEvents(method, () => jobEvents(jobs, job.id, toJob))
       },
-      { params, ...OPERATIONS.watch },
+      ROUTES['jobs/:id/events'].get,
     )
 }
 

@@ -1,13 +1,11 @@
 import { t } from 'elysia'
-import { operation, type Route } from '../http/operation.ts'
+import { operation, type RoutesOf } from '../http/operation.ts'
 import { Count, integer, oneOf, pageOf, Time } from '../http/schemas.ts'
 import { JOB_KINDS, STARTABLE_KINDS } from './kinds.ts'
 
 const KINDS =
   'gc: delete garbage; scan: find files that the database does not reference; scrub: verify all content; retain: ' +
   'apply the retention policies; backup: back up to `backup.folder`'
-
-const StartableKind = oneOf(STARTABLE_KINDS, KINDS)
 
 const Kind = oneOf(
   JOB_KINDS,
@@ -37,46 +35,49 @@ const JobEvent = t.Object(
   { description: 'An event' },
 )
 
-export const OPERATIONS = {
-  list: operation('listJobs', 'admin', 'List running jobs and recently ended ones', {
-    answer: pageOf(JobModel, 'Jobs, newest first; never more than one page'),
-  }),
-  start: operation('startJob', 'admin', 'Start a job', {
-    answer: JobModel,
-    creates: 'always',
-    location: ({ id }) => `/${id}`,
-    description: 'Only one job of each kind runs at a time.',
-    errors: ['CONFLICT', 'UNSUPPORTED'],
-  }),
-  get: operation('getJob', 'admin', 'Show a job', { answer: JobModel, errors: ['NOT_FOUND'] }),
-  cancel: operation('cancelJob', 'admin', 'Cancel a job', {
-    description: 'The job stops as soon as possible. Its work so far is not undone.',
-    errors: ['NOT_FOUND', 'CONFLICT'],
-  }),
-  watch: operation('watchJob', 'admin', 'Watch a job through server-sent events', {
-    description: 'Sends `progress` events and then an `end` event, each with the job as JSON.',
-    answer: JobEvent,
-    mediaType: 'text/event-stream',
-    errors: ['NOT_FOUND'],
-  }),
-}
+const one = t.Object({ id: t.String({ maxLength: 64 }) })
 
-export const StartBody = t.Object({
-  kind: StartableKind,
-  removeMany: t.Optional(
-    t.Boolean({
-      description: 'Let a scan remove more than a tenth of the files, if they are unreferenced',
-    }),
-  ),
-})
-
-/** The routes below /api/v1, for the page and the commands. */
-export type JobsRoutes = {
-  'jobs/:id/events': { get: Route<typeof OPERATIONS.watch> }
-  'jobs/:id/cancel': { post: Route<typeof OPERATIONS.cancel> }
-  'jobs/:id': { get: Route<typeof OPERATIONS.get> }
+/** The routes below /api/v1. */
+export const ROUTES = {
   jobs: {
-    post: Route<typeof OPERATIONS.start, { body: typeof StartBody }>
-    get: Route<typeof OPERATIONS.list>
-  }
+    get: operation('listJobs', 'admin', 'List running jobs and recently ended ones', {
+      answer: pageOf(JobModel, 'Jobs, newest first; never more than one page'),
+    }),
+    post: operation('startJob', 'admin', 'Start a job', {
+      description: 'Only one job of each kind runs at a time.',
+      body: t.Object({
+        kind: oneOf(STARTABLE_KINDS, KINDS),
+        removeMany: t.Optional(
+          t.Boolean({
+            description: 'Let a scan remove more than a tenth of the files, if they are unreferenced',
+          }),
+        ),
+      }),
+      answer: JobModel,
+      creates: 'always',
+      location: ({ id }) => `/${id}`,
+      errors: ['CONFLICT', 'UNSUPPORTED'],
+    }),
+  },
+  'jobs/:id': {
+    get: operation('getJob', 'admin', 'Show a job', { params: one, answer: JobModel, errors: ['NOT_FOUND'] }),
+  },
+  'jobs/:id/cancel': {
+    post: operation('cancelJob', 'admin', 'Cancel a job', {
+      description: 'The job stops as soon as possible. Its work so far is not undone.',
+      params: one,
+      errors: ['NOT_FOUND', 'CONFLICT'],
+    }),
+  },
+  'jobs/:id/events': {
+    get: operation('watchJob', 'admin', 'Watch a job through server-sent events', {
+      description: 'Sends `progress` events and then an `end` event, each with the job as JSON.',
+      params: one,
+      answer: JobEvent,
+      mediaType: 'text/event-stream',
+      errors: ['NOT_FOUND'],
+    }),
+  },
 }
+
+export type JobsRoutes = RoutesOf<typeof ROUTES>

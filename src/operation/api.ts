@@ -5,7 +5,7 @@ import { SETTINGS } from '../config/settings.ts'
 import { commit, version } from '../config/values.ts'
 import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
 import { timeOf } from '../http/schemas.ts'
-import { OPERATIONS, type Value } from './models.ts'
+import { ROUTES, type Value } from './models.ts'
 
 /** Optional features, by the settings that enable them. */
 const FEATURES: Record<string, (config: Config) => boolean> = {
@@ -38,7 +38,7 @@ export function server(context: AdminContext) {
         settings,
       }
     },
-    OPERATIONS.get,
+    ROUTES.server.get,
   )
 }
 

@@ -1,5 +1,5 @@
 import { t } from 'elysia'
-import { operation, type Route } from '../http/operation.ts'
+import { operation, type RoutesOf } from '../http/operation.ts'
 import { integer, Time, time } from '../http/schemas.ts'
 
 export const Value = t.Union([t.String(), integer(), t.Boolean(), t.Array(t.String())])
@@ -43,15 +43,15 @@ const Server = t.Object(
   { description: 'The server' },
 )
 
-export const OPERATIONS = {
-  get: operation('getServer', 'admin', 'Show the version, health and settings of the server', {
-    answer: Server,
-  }),
-}
-
 export type Value = string | number | boolean | string[]
 
-/** The routes below /api/v1, for the page and the commands. */
-export type OperationRoutes = {
-  server: { get: Route<typeof OPERATIONS.get> }
+/** The routes below /api/v1. */
+export const ROUTES = {
+  server: {
+    get: operation('getServer', 'admin', 'Show the version, health and settings of the server', {
+      answer: Server,
+    }),
+  },
 }
+
+export type OperationRoutes = RoutesOf<typeof ROUTES>

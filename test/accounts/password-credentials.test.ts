@@ -31,9 +31,8 @@ async function open(folder: string) {
 test('token: a password that changes while a refresh token is issued for it leaves no refresh token', async () => {
   await using folder = await temporaryFolder('password-credentials')
   const { metadata, auth, kinds, racing } = await open(folder.path)
-  const { authenticator, access, tokens } = auth
-  const noteUse = () => authenticator.noteUse()
-  const issuer = registryTokens({ metadata: racing, access, tokens, noteUse, now: () => at })
+  const { authenticator } = auth
+  const issuer = registryTokens(racing, auth, () => at)
   const verify = () => authenticator.authenticatePassword('alice', 'first-password', ADDRESS)
   const refresh = { client: 'laptop', verify }
   const failure = failureOf(issuer.issue(await verify(), { scopes: [], address: ADDRESS, refresh }))
