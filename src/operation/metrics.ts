@@ -66,251 +66,200 @@ interface ExpositionSources {
   content: ApiServices
 }
 
-type Samples = Iterable<[labels: Record<string, string>, value: number]>
-
 const QUANTILES = [50, 99, 100] as const
 
+/** The values of a metric, each with those of its labels. */
+type Samples = Iterable<[labels: readonly string[], value: number]>
+
+/**
+ * A metric, which is a counter if its name ends with `_total`. Without labels it has one value, or none where the system
+ * does not report it.
+ */
+type Row = [name: string, help: string, read: () => number | undefined | Samples, ...labels: string[]]
+
 /** Returns a function that renders the current metrics in Prometheus' text format (0.0.4). */
-async function openExposition(sources: ExpositionSources): Promise<() => Promise<string>> {
+async function openExposition({ metrics, content }: ExpositionSources): Promise<() => Promise<string>> {
   const { Counter, Gauge, Registry } = await import('prom-client')
   const registry = new Registry()
-  const registers = [registry]
-  const counter = (name: string, help: string, labelNames: string[], read: () => Samples) =>
-    new Counter({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.inc(labels, value)
-      },
-    })
-  const gauge = (name: string, help: string, labelNames: string[], read: () => Samples) =>
-    new Gauge({
-      name,
-      help,
-      labelNames,
-      registers,
-      collect() {
-        this.reset()
-        for (const [labels, value] of read()) this.set(labels, value)
-      },
-    })
-  describeRequests(sources, counter)
-  const read = async ({ storage, damage, quotas }: ExpositionSources['content']) => ({
-    stored: await storage.totals(),
-    damaged: await damage.count(),
-    quotas: await quotas.list(),
+  const read = async () => ({
+    stored: await content.storage.totals(),
+    damaged: await content.damage.count(),
+    quotas: await content.quotas.list(),
   })
-  let now = await read(sources.content)
-  describeContent(() => now.stored, gauge)
-  gauge('cay_damaged_content', 'Blobs and manifests in quarantine.', [], () => [[{}, now.damaged]])
-  gauge('cay_database_faults', 'Faults that the last check of the database found.', [], () => [
-    [{}, sources.content.scrub.databaseFaults],
-  ])
-  describeReserve(sources, counter, gauge)
-  describeJobs(sources, counter, gauge)
-  describeRetention(sources, counter)
-  describeQuotas(() => now.quotas, gauge)
-  describeCache(sources, counter, gauge)
-  describeProcess(counter, gauge)
+  let now = await read()
+  const rows = [
+    ...requestRows(metrics),
+    ...contentRows(content, () => now),
+    ...cacheRows(metrics, content),
+    ...processRows(),
+  ]
+  for (const [name, help, read, ...labelNames] of rows) {
+    const options = { name, help, labelNames, registers: [registry] }
+    const samples = (): [Record<string, string>, number][] => {
+      const found = read()
+      if (found === undefined) return []
+      if (typeof found === 'number') return [[{}, found]]
+      return Array.from(found, ([labels, value]) => [
+        Object.fromEntries(labelNames.map((label, at) => [label, labels[at] ?? ''])),
+        value,
+      ])
+    }
+    if (name.endsWith('_total')) {
+      new Counter({
+        ...options,
+        collect() {
+          this.reset()
+          for (const [labels, value] of samples()) this.inc(labels, value)
+        },
+      })
+    } else {
+      new Gauge({
+        ...options,
+        collect() {
+          this.reset()
+          for (const [labels, value] of samples()) this.set(labels, value)
+        },
+      })
+    }
+  }
   return async () => {
-    now = await read(sources.content)
-    return (await registry.metrics()) + durations(sources.metrics)
+    now = await read()
+    return (await registry.metrics()) + durations(metrics)
   }
 }
 
-type Describe = (name: string, help: string, labels: string[], read: () => Samples) => unknown
-function describeRequests({ metrics }: ExpositionSources, counter: Describe): void {
+function requestRows(metrics: Metrics): Row[] {
   const { traffic, logins } = metrics
-  counter(
-    'cay_http_requests_total',
-    'HTTP requests by route, method and status.',
-    ['route', 'method', 'status'],
-    function* () {
-      for (const [route, method, { statuses }] of metrics.requests()) {
-        for (const [status, count] of statuses.entries()) {
-          if (count > 0) yield [{ route, method, status: String(status) }, count]
-        }
+  function* byStatus(): Samples {
+    for (const [route, method, { statuses }] of metrics.requests()) {
+      for (const [status, count] of statuses.entries()) {
+        if (count > 0) yield [[route, method, String(status)], count]
       }
-    },
-  )
-  counter('cay_received_bytes_total', 'Bytes of blobs and manifests received from clients.', [], () => [
-    [{}, traffic.received],
-  ])
-  counter(
-    'cay_sent_bytes_total',
-    'Bytes of blobs and manifests in responses, including those a client disconnected from.',
-    [],
-    () => [[{}, traffic.sent]],
-  )
-  counter('cay_logins_total', 'Password sign-ins by result.', ['result'], () => [
-    [{ result: 'ok' }, logins.ok],
-    [{ result: 'failed' }, logins.failed],
-  ])
-}
-
-function describeReserve({ content }: ExpositionSources, counter: Describe, gauge: Describe): void {
-  const { reserve } = content
-  gauge('cay_disk_reserve_bytes', 'Free bytes of the disk below which the server is not ready.', [], () => [
-    [{}, reserve.bytesMin],
-  ])
-  counter('cay_disk_low_total', 'Times that the free bytes of the disk fell below the reserve.', [], () => [
-    [{}, reserve.falls],
-  ])
-}
-
-function describeContent(stored: () => StorageTotals, gauge: Describe): void {
-  gauge('cay_uploads_in_progress', 'Uploads in progress.', [], () => [[{}, stored().uploads.count]])
-  gauge('cay_blobs', 'Stored blobs.', [], () => [[{}, stored().blobs.count]])
-  gauge('cay_blob_bytes', 'Bytes of all stored blobs.', [], () => [[{}, stored().blobs.bytes]])
-  gauge('cay_disk_bytes', 'Size of the disk that holds the data folder, in bytes.', ['kind'], () => [
-    [{ kind: 'total' }, stored().disk.totalBytes],
-    [{ kind: 'free' }, stored().disk.freeBytes],
-  ])
-}
-
-function describeJobs({ content: { jobs } }: ExpositionSources, counter: Describe, gauge: Describe): void {
-  gauge('cay_jobs_running', 'Jobs waiting or running.', ['kind'], () => {
-    const counts = jobs.counts()
-    return Object.entries(counts).map(([kind, { running }]) => [{ kind }, running])
-  })
-  counter('cay_jobs_ended_total', 'Jobs ended, by final state.', ['kind', 'state'], function* () {
-    for (const [kind, { ended }] of Object.entries(jobs.counts())) {
-      for (const [state, count] of Object.entries(ended)) yield [{ kind, state }, count]
     }
-  })
+  }
+  const results = (): Samples => [
+    [['ok'], logins.ok],
+    [['failed'], logins.failed],
+  ]
+  const requests = [byStatus, 'route', 'method', 'status'] as const
+  const received = 'Bytes of blobs and manifests received from clients.'
+  const sent = 'Bytes of blobs and manifests in responses, including those a client disconnected from.'
+  return [
+    ['cay_http_requests_total', 'HTTP requests by route, method and status.', ...requests],
+    ['cay_received_bytes_total', received, () => traffic.received],
+    ['cay_sent_bytes_total', sent, () => traffic.sent],
+    ['cay_logins_total', 'Password sign-ins by result.', results, 'result'],
+  ]
 }
 
-function describeRetention({ content }: ExpositionSources, counter: Describe): void {
-  counter(
-    'cay_retention_expired_total',
-    'Tags and untagged manifests that policies expired.',
-    ['kind'],
-    () => {
-      const { tags, manifests } = content.retention.expired
-      return [
-        [{ kind: 'tag' }, tags],
-        [{ kind: 'manifest' }, manifests],
-      ]
-    },
-  )
-}
-
-function describeQuotas(quotas: () => QuotaState[], gauge: Describe): void {
-  gauge(
-    'cay_quota_bytes',
-    'Bytes that quotas allow, and that are used.',
-    ['namespace', 'kind'],
-    function* () {
-      for (const { namespace, bytesMax, usage } of quotas()) {
-        if (bytesMax === undefined || usage === undefined) continue
-        yield [{ namespace, kind: 'limit' }, bytesMax]
-        yield [{ namespace, kind: 'used' }, usage.bytes]
-      }
-    },
-  )
-  gauge('cay_quota_percent', 'The largest share of a limit that is used.', ['namespace'], function* () {
-    for (const { namespace, percent } of quotas()) {
-      if (percent !== undefined) yield [{ namespace }, percent]
+/** @param now returns what was read for this exposition */
+function contentRows(
+  { reserve, scrub, jobs, retention }: ApiServices,
+  now: () => { stored: StorageTotals; damaged: number; quotas: QuotaState[] },
+): Row[] {
+  const stored = () => now().stored
+  const disk = (): Samples => [
+    [['total'], stored().disk.totalBytes],
+    [['free'], stored().disk.freeBytes],
+  ]
+  const running = (): Samples => Object.entries(jobs.counts()).map(([kind, { running }]) => [[kind], running])
+  const ended = (): Samples =>
+    Object.entries(jobs.counts()).flatMap(([kind, { ended }]) =>
+      Object.entries(ended).map(([state, count]): [string[], number] => [[kind, state], count]),
+    )
+  const expired = (): Samples => [
+    [['tag'], retention.expired.tags],
+    [['manifest'], retention.expired.manifests],
+  ]
+  function* quotaBytes(): Samples {
+    for (const { namespace, bytesMax, usage } of now().quotas) {
+      if (bytesMax === undefined || usage === undefined) continue
+      yield [[namespace, 'limit'], bytesMax]
+      yield [[namespace, 'used'], usage.bytes]
     }
-  })
+  }
+  function* quotaPercent(): Samples {
+    for (const { namespace, percent } of now().quotas) if (percent !== undefined) yield [[namespace], percent]
+  }
+  const low = 'Times that the free bytes of the disk fell below the reserve.'
+  const min = 'Free bytes of the disk below which the server is not ready.'
+  const faults = 'Faults that the last check of the database found.'
+  return [
+    ['cay_uploads_in_progress', 'Uploads in progress.', () => stored().uploads.count],
+    ['cay_blobs', 'Stored blobs.', () => stored().blobs.count],
+    ['cay_blob_bytes', 'Bytes of all stored blobs.', () => stored().blobs.bytes],
+    ['cay_disk_bytes', 'Size of the disk that holds the data folder, in bytes.', disk, 'kind'],
+    ['cay_damaged_content', 'Blobs and manifests in quarantine.', () => now().damaged],
+    ['cay_database_faults', faults, () => scrub.databaseFaults],
+    ['cay_disk_reserve_bytes', min, () => reserve.bytesMin],
+    ['cay_disk_low_total', low, () => reserve.falls],
+    ['cay_jobs_running', 'Jobs waiting or running.', running, 'kind'],
+    ['cay_jobs_ended_total', 'Jobs ended, by final state.', ended, 'kind', 'state'],
+    ['cay_retention_expired_total', 'Tags and untagged manifests that policies expired.', expired, 'kind'],
+    ['cay_quota_bytes', 'Bytes that quotas allow, and that are used.', quotaBytes, 'namespace', 'kind'],
+    ['cay_quota_percent', 'The largest share of a limit that is used.', quotaPercent, 'namespace'],
+  ]
 }
 
-function describeCache({ metrics, content }: ExpositionSources, counter: Describe, gauge: Describe): void {
-  const { cache } = metrics
-  const counted = (tally: typeof cache.requests, names: string[]): Samples =>
-    tally.list().map(({ labels, count }) => {
-      return [Object.fromEntries(names.map((name, at) => [name, labels[at] ?? ''])), count]
-    })
-  counter(
-    'cay_cache_requests_total',
-    'Requests for cached repositories by result.',
-    ['upstream', 'result'],
-    () => counted(cache.requests, ['upstream', 'result']),
-  )
-  counter(
-    'cay_upstream_requests_total',
-    'Requests to upstreams by kind and result.',
-    ['upstream', 'kind', 'result'],
-    () => counted(cache.upstreamRequests, ['upstream', 'kind', 'result']),
-  )
-  counter('cay_upstream_bytes_total', 'Bytes of blobs downloaded from upstreams.', ['upstream'], () =>
-    counted(cache.upstreamBytes, ['upstream']),
-  )
-  gauge(
-    'cay_upstream_up',
-    '1 if the upstream responds; 0 if it is down or set to offline.',
-    ['upstream'],
-    () =>
-      content.upstreamStates.list().map(({ name, state }) => [{ upstream: name }, Number(state === 'up')]),
-  )
-  gauge(
-    'cay_upstream_pulls_remaining',
-    'Pulls remaining in the current rate limit, as reported by the upstream.',
-    ['upstream'],
-    function* () {
-      for (const { name, pullsRemaining } of content.upstreamStates.list()) {
-        if (pullsRemaining !== undefined) yield [{ upstream: name }, pullsRemaining]
-      }
-    },
-  )
-  gauge(
-    'cay_cache_bytes',
-    'Bytes of cached blobs, manifests and interrupted downloads that can be evicted.',
-    [],
-    () => [[{}, content.cache.totals().bytes]],
-  )
-  gauge('cay_cache_fills', 'Blob downloads from upstreams in progress.', [], () => [
-    [{}, content.cache.totals().fills],
-  ])
-  counter('cay_cache_hit_bytes_total', 'Bytes of blobs served from the cache without a download.', [], () => [
-    [{}, cache.hitBytes],
-  ])
-  counter('cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', [], () => [
-    [{}, cache.evictedBytes],
-  ])
-  counter('cay_cache_resumed_total', 'Upstream downloads resumed after an interruption.', [], () => [
-    [{}, cache.resumed],
-  ])
+function cacheRows({ cache }: Metrics, content: ApiServices): Row[] {
+  const states = () => content.upstreamStates.list()
+  const counted = (tally: typeof cache.requests) => (): Samples =>
+    tally.list().map(({ labels, count }) => [labels, count])
+  const up = (): Samples => states().map(({ name, state }) => [[name], Number(state === 'up')])
+  function* pullsRemaining(): Samples {
+    for (const { name, pullsRemaining } of states()) {
+      if (pullsRemaining !== undefined) yield [[name], pullsRemaining]
+    }
+  }
+  const requests = [counted(cache.requests), 'upstream', 'result'] as const
+  const upstreamRequests = [counted(cache.upstreamRequests), 'upstream', 'kind', 'result'] as const
+  const remaining = 'Pulls remaining in the current rate limit, as reported by the upstream.'
+  const evictable = 'Bytes of cached blobs, manifests and interrupted downloads that can be evicted.'
+  const hits = 'Bytes of blobs served from the cache without a download.'
+  const resumed = 'Upstream downloads resumed after an interruption.'
+  const bytes = 'Bytes of blobs downloaded from upstreams.'
+  return [
+    ['cay_cache_requests_total', 'Requests for cached repositories by result.', ...requests],
+    ['cay_upstream_requests_total', 'Requests to upstreams by kind and result.', ...upstreamRequests],
+    ['cay_upstream_bytes_total', bytes, counted(cache.upstreamBytes), 'upstream'],
+    ['cay_upstream_up', '1 if the upstream responds; 0 if it is down or set to offline.', up, 'upstream'],
+    ['cay_upstream_pulls_remaining', remaining, pullsRemaining, 'upstream'],
+    ['cay_cache_bytes', evictable, () => content.cache.totals().bytes],
+    ['cay_cache_fills', 'Blob downloads from upstreams in progress.', () => content.cache.totals().fills],
+    ['cay_cache_hit_bytes_total', hits, () => cache.hitBytes],
+    ['cay_cache_evicted_bytes_total', 'Bytes evicted from the cache.', () => cache.evictedBytes],
+    ['cay_cache_resumed_total', resumed, () => cache.resumed],
+  ]
 }
 
-function describeProcess(counter: Describe, gauge: Describe): void {
+function processRows(): Row[] {
   const delay = monitorEventLoopDelay({ resolution: 10 })
   delay.enable()
-  gauge('cay_event_loop_delay_seconds', 'Event loop delay since the last scrape.', ['quantile'], () => {
-    const samples = QUANTILES.map((percent): [Record<string, string>, number] => [
-      { quantile: String(percent / 100) },
+  const delays = () => {
+    const samples = QUANTILES.map((percent): [string[], number] => [
+      [String(percent / 100)],
       (percent === 100 ? delay.max : delay.percentile(percent)) / 1e9,
     ])
     delay.reset()
     return samples
-  })
-  gauge('cay_info', 'Version and commit of the running server.', ['version', 'commit'], () => [
-    [{ version, commit }, 1],
-  ])
-  counter('process_cpu_seconds_total', 'Total user and system CPU time, in seconds.', [], () => [
-    [{}, processNumbers.cpuSeconds()],
-  ])
-  gauge('process_resident_memory_bytes', 'Resident memory size, in bytes.', [], () => [
-    [{}, processNumbers.residentBytes()],
-  ])
-  gauge(
-    'process_start_time_seconds',
-    'Start time of the process since the Unix epoch, in seconds.',
-    [],
-    () => [[{}, processNumbers.startSeconds()]],
-  )
-  gauge('process_open_fds', 'Open file descriptors.', [], () => toSample(processNumbers.openFiles()))
-  gauge('process_max_fds', 'Maximum number of open file descriptors.', [], () =>
-    toSample(processNumbers.filesMax()),
-  )
-}
-
-/** Returns no sample on systems that do not report the value. */
-function toSample(value: number | undefined): [Record<string, string>, number][] {
-  return value === undefined ? [] : [[{}, value]]
+  }
+  const cpuSeconds = () => {
+    const { user, system } = process.cpuUsage()
+    return (user + system) / 1e6
+  }
+  const startSeconds = () => Math.floor(Date.now() / 1000 - process.uptime())
+  const info = (): Samples => [[[version, commit], 1]]
+  const rss = () => process.memoryUsage.rss()
+  const start = 'Start time of the process since the Unix epoch, in seconds.'
+  return [
+    ['cay_event_loop_delay_seconds', 'Event loop delay since the last scrape.', delays, 'quantile'],
+    ['cay_info', 'Version and commit of the running server.', info, 'version', 'commit'],
+    ['process_cpu_seconds_total', 'Total user and system CPU time, in seconds.', cpuSeconds],
+    ['process_resident_memory_bytes', 'Resident memory size, in bytes.', rss],
+    ['process_start_time_seconds', start, startSeconds],
+    ['process_open_fds', 'Open file descriptors.', openFiles],
+    ['process_max_fds', 'Maximum number of open file descriptors.', filesMax],
+  ]
 }
 
 const DURATION = 'cay_http_request_duration_seconds'
@@ -333,28 +282,20 @@ function durations(metrics: Metrics): string {
   return `${lines.join('\n')}\n`
 }
 
-/** Resource usage of this process, as the operating system reports it. */
-const processNumbers = {
-  cpuSeconds(): number {
-    const { user, system } = process.cpuUsage()
-    return (user + system) / 1e6
-  },
-  residentBytes: (): number => process.memoryUsage.rss(),
-  /** Seconds since 1970. */
-  startSeconds: (): number => Math.floor(Date.now() / 1000 - process.uptime()),
-  /** Returns the number of open files and sockets; undefined except on Linux. */
-  openFiles: (): number | undefined => orUndefined(() => readdirSync('/proc/self/fd').length),
-  /** Returns the limit of open files and sockets; undefined except on Linux, or if unlimited. */
-  filesMax: (): number | undefined =>
-    orUndefined(() => {
-      const limit = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
-      return limit === undefined ? undefined : Number(limit)
-    }),
+/** Returns the number of open files and sockets; undefined except on Linux. */
+function openFiles(): number | undefined {
+  try {
+    return readdirSync('/proc/self/fd').length
+  } catch {
+    return undefined
+  }
 }
 
-function orUndefined<T>(read: () => T): T | undefined {
+/** Returns the limit of open files and sockets; undefined except on Linux, or if unlimited. */
+function filesMax(): number | undefined {
   try {
-    return read()
+    const limit = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]
+    return limit === undefined ? undefined : Number(limit)
   } catch {
     return undefined
   }
