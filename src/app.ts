@@ -43,8 +43,7 @@ import { DigestLocks } from './storage/digest-locks.ts'
 import { diskSpace } from './storage/durable-file.ts'
 import { FilesystemBlobs } from './storage/filesystem.ts'
 import { FilesystemUploads, filesystemFills } from './storage/uploads.ts'
-import { certificateNames } from './tls/certificate-names.ts'
-import { openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
+import { certificateNames, openTls, TLS_CHECK_SECONDS } from './tls/tls.ts'
 
 export interface App {
   /** The addresses that it listens on. */

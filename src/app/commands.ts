@@ -234,7 +234,7 @@ function addHostCommands(program: Command, exit: (code: number) => void): void {
     .option('--registry <names>', 'HOST:PORT as clients write it, with commas between')
     .option('--root <folder>', 'write below this folder instead of /, and run no commands')
     .action(async (options) => {
-      const { trust } = await import('../tls/trust-command.ts')
+      const { trust } = await import('../tls/trust.ts')
       const { loadRunning } = await import('../operation/host-command.ts')
       exit(await trust((await loadRunning(options)).config, options))
     })

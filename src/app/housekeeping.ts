@@ -1,8 +1,7 @@
 import type { Logger } from 'pino'
 import { backUpIfDue } from '../backup/job.ts'
 import type { Config } from '../config/schema.ts'
-import type { Jobs } from '../jobs/jobs.ts'
-import { Schedule } from '../jobs/schedule.ts'
+import { type Jobs, Schedule } from '../jobs/jobs.ts'
 import type { Clocks } from '../runtime/clock.ts'
 import { IDLE_LOOK_SECONDS, type IdleMemory } from '../runtime/idle-memory.ts'
 

@@ -2,7 +2,7 @@ import { openApp } from '../app.ts'
 import { isContainer, type LoadedConfig } from '../config/config.ts'
 import { version } from '../config/values.ts'
 import { openLog } from '../runtime/log.ts'
-import { openServiceManager } from '../service/notify.ts'
+import { openServiceManager } from '../service/service.ts'
 
 /** Serves until SIGTERM or SIGINT. A second signal stops without waiting for requests in flight. */
 export async function serve({ config, warnings, settingSources }: LoadedConfig): Promise<number> {

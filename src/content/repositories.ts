@@ -72,8 +72,6 @@ export interface RepositoryOptions {
   now: () => number
 }
 
-export type RepositoryService = ReturnType<typeof repositoryService>
-
 /** Lists, searches and changes repositories. */
 export function repositoryService(options: RepositoryOptions) {
   return { ...reads(options), ...changes(options) }

@@ -1,7 +1,7 @@
 import { type Access, type Authenticator, type Identity, NOBODY } from '../access/access.ts'
 import type { AccountServices } from '../accounts/accounts.ts'
-import type { RepositoryService } from '../content/repositories.ts'
 import type { Bodies, BodySource } from '../http/body.ts'
+import type { ApiServices } from '../http/controller.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
 import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from '../oci/reference.ts'
 import type { Blobs, UsageCounter } from '../registry/registry.ts'
@@ -12,7 +12,7 @@ export interface V1Context {
   images: V1Images
   blobs: Blobs
   usage: UsageCounter
-  repositories: RepositoryService
+  repositories: ApiServices['repositories']
   accounts: AccountServices
   access: Access
   sessions: Sessions

@@ -1,6 +1,6 @@
-import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
+import { type AdminContext, controller } from '../http/controller.ts'
 import { answerEvents, eventStream, eventText } from '../http/event-stream.ts'
-import type { Job, Jobs } from './jobs.ts'
+import { type Job, type Jobs, toJob } from './jobs.ts'
 import { ROUTES } from './models.ts'
 
 /** GET and POST /api/v1/jobs; GET /api/v1/jobs/:id, /jobs/:id/events; POST /api/v1/jobs/:id/cancel */
@@ -28,11 +28,6 @@ export function jobs(context: AdminContext) {
       },
       ROUTES['jobs/:id/events'].get,
     )
-}
-
-/** Converts a job to a response. */
-export function toJob(job: Job) {
-  return omitAbsent({ ...job, progress: omitAbsent(job.progress) })
 }
 
 /**

@@ -8,7 +8,7 @@ import { formatSetting, type LoadedConfig } from '../config/config.ts'
 import { type Config, type UpstreamConfig, UpstreamSchema } from '../config/schema.ts'
 import { SETTINGS } from '../config/settings.ts'
 import { isLoopback, parseListenAddress, parseTlsChoice } from '../config/values.ts'
-import { authorityOf } from '../tls/trust.ts'
+import { findAuthority } from '../tls/tls.ts'
 
 /** A server that runs on a data folder, as it describes itself. */
 export interface Running {
@@ -143,7 +143,7 @@ async function tlsFor(url: URL, { data, tls }: Config): Promise<BunFetchRequestI
   if (url.protocol !== 'https:') return {}
   const host = url.hostname.replace(/^\[|\]$/g, '')
   if (parseTlsChoice(tls).kind === 'files') return { rejectUnauthorized: !isLoopback({ host, port: 0 }) }
-  const authority = await authorityOf(data)
+  const authority = await findAuthority(data)
   return authority === undefined ? {} : { ca: authority.certificate }
 }
 

@@ -3,7 +3,6 @@ import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { Elysia, t } from 'elysia'
 import type { Access, Identity } from '../access/access.ts'
 import { commit, version } from '../config/values.ts'
-import type { StorageTotals } from '../content/repositories.ts'
 import type { ApiServices } from '../http/controller.ts'
 import { registryError } from '../oci/error.ts'
 import type { QuotaState } from '../quota/quota.ts'
@@ -155,7 +154,11 @@ function requestRows(metrics: Metrics): Row[] {
 /** @param now returns what was read for this exposition */
 function contentRows(
   { reserve, scrub, jobs, retention }: ApiServices,
-  now: () => { stored: StorageTotals; damaged: number; quotas: QuotaState[] },
+  now: () => {
+    stored: Awaited<ReturnType<ApiServices['storage']['totals']>>
+    damaged: number
+    quotas: QuotaState[]
+  },
 ): Row[] {
   const stored = () => now().stored
   const disk = (): Samples => [

@@ -21,16 +21,15 @@ import {
   X509Certificate,
   X509CertificateGenerator,
 } from '@peculiar/x509'
-import type { CertificateNames } from './certificate-names.ts'
+import type { Credentials } from '../http/listener.ts'
 
-// The generator's dependencies need this polyfill while they load, so it comes first.
+// The generator's dependencies need the polyfill while they load, so it comes first. Everything that loads the generator
+// goes through this file, so that it comes first in the executable, too.
 
-// Everything that loads the generator goes through this file, so that the polyfill comes first in the executable, too.
-
-/** A certificate and its private key (PKCS #8), both PEM. */
-export interface IssuedCertificate {
-  certificate: string
-  key: string
+/** The names and addresses that a certificate covers. */
+export interface CertificateNames {
+  dns: string[]
+  addresses: string[]
 }
 
 const ALGORITHM = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
@@ -55,7 +54,7 @@ export async function makeAuthority(
   hostname: string,
   names: CertificateNames,
   now: number,
-): Promise<IssuedCertificate> {
+): Promise<Credentials> {
   const keys = await makeKeys()
   const certificate = await X509CertificateGenerator.createSelfSigned({
     serialNumber: serialNumber(),
@@ -80,10 +79,10 @@ export async function makeAuthority(
  * @param now milliseconds since 1970
  */
 export async function issueCertificate(
-  authority: IssuedCertificate,
+  authority: Credentials,
   names: CertificateNames,
   now: number,
-): Promise<IssuedCertificate> {
+): Promise<Credentials> {
   const keys = await makeKeys()
   const issuer = new X509Certificate(authority.certificate)
   const end = now - HOUR + SERVER_DAYS * DAY

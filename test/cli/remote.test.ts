@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { isOpenToOthers } from '../../src/cli/connection.ts'
-import { authorityPath } from '../../src/tls/authority.ts'
+import { authorityPath } from '../../src/tls/tls.ts'
 import { runCay } from '../support/run-cay.ts'
 import { startExecutable, type TestServer } from '../support/server.ts'
 

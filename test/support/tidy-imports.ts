@@ -50,10 +50,8 @@ const order = [...composition, ...capabilities, ...kernel]
  */
 const doors: Readonly<Record<string, readonly string[]>> = {
   '*': ['store.ts', 'models.ts', 'command.ts'],
-  content: ['repositories.ts'],
   garbage: ['collection.ts', 'purge.ts'],
   integrity: ['fsck-command.ts'],
-  jobs: ['api.ts'],
   registry: [
     'blob-response.ts',
     'content-reader.ts',

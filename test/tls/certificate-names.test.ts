@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { parseTlsChoice } from '../../src/config/values.ts'
-import { certificateNames, coversNames } from '../../src/tls/certificate-names.ts'
+import { certificateNames, coversNames } from '../../src/tls/tls.ts'
 
 test('certificate names: loopback, the host, its addresses, and the setting are covered', () => {
   const names = certificateNames({

@@ -3,7 +3,8 @@ import { X509Certificate } from 'node:crypto'
 import { mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { type IssuedCertificate, issueCertificate, makeAuthority } from '../../src/tls/certificate.ts'
+import type { Credentials } from '../../src/http/listener.ts'
+import { issueCertificate, makeAuthority } from '../../src/tls/certificate.ts'
 import { digestOf, type Named, randomBlob } from '../support/content.ts'
 import { pushBlob } from '../support/push.ts'
 import { SERVERS, type TestServer } from '../support/server.ts'
@@ -16,7 +17,7 @@ for (const [kind, start] of SERVERS) {
   describe(`a certificate from files, ${kind}`, () => {
     const resources = new AsyncDisposableStack()
     let folder: TemporaryFolder
-    let authority: IssuedCertificate
+    let authority: Credentials
     let server: TestServer
     let address: string
     let blob: Named

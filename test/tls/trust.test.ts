@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { openAuthority } from '../../src/tls/authority.ts'
+import { openAuthority } from '../../src/tls/tls.ts'
 import { trustSteps } from '../../src/tls/trust.ts'
 import { runCay } from '../support/run-cay.ts'
 
