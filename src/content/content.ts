@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { ProxyCache } from '../cache/cache.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { mapInSlices } from '../http/list-page.ts'
 import { type ArtifactTraits, artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
@@ -9,9 +10,10 @@ import type { Part } from '../oci/manifest.ts'
 import type { ImageBrief, ManifestBrief } from '../oci/manifest-brief.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import type { ContentReader } from '../registry/content-reader.ts'
+import type { LargePushes } from '../registry/large-pushes.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
-import { type Blobs, readBlob, unknownIn } from '../registry/registry.ts'
-import type { ManifestRow } from '../registry/store.ts'
+import { type Blobs, type Registry, type RequireLocal, readBlob, unknownIn } from '../registry/registry.ts'
+import type { GarbageWindow, ManifestRow } from '../registry/store.ts'
 import type { Releasing } from '../runtime/idle-memory.ts'
 import { turn } from '../runtime/turn.ts'
 import type { ListedManifest } from './store.ts'
@@ -34,6 +36,20 @@ const PLATFORMS_MAX = 32
 /** How many tags a description names. */
 const TAGS_MAX = 100
 
+/** What the services for content share. */
+export interface ContentParts {
+  metadata: Metadata
+  registry: Registry
+  reader: ContentReader
+  garbageWindow: GarbageWindow
+  descriptions: Descriptions
+  cache: ProxyCache
+  requireLocal: RequireLocal
+  largePushes: LargePushes
+  /** Returns milliseconds since 1970. */
+  now: () => number
+}
+
 /** A manifest described for people: its kind, its parts, and how it was built. */
 export interface ManifestDescription extends ListedManifest {
   /** In words: "Helm chart", "Container image". */
@@ -41,7 +57,8 @@ export interface ManifestDescription extends ListedManifest {
   /** The bytes of the manifest and everything it references, directly or not. Each digest counts once. */
   totalBytes: number
   config: Part | undefined
-  layers: LayerDescription[]
+  /** With the command that created each, if the history names one, and whether the repository has its bytes. */
+  layers: (Part & { createdBy: string | undefined; exists: boolean })[]
   history: (HistoryEntry & { layer: Digest | undefined })[]
   /** The manifests of an index. */
   manifests: ChildDescription[]
@@ -53,14 +70,8 @@ export interface ManifestDescription extends ListedManifest {
   truncated: boolean
 }
 
-export interface LayerDescription extends Part {
-  /** The command that created it, if the history names one. */
-  createdBy: string | undefined
-  /** Whether the repository has its bytes. */
-  exists: boolean
-}
-
-export interface ChildDescription extends Part {
+/** An entry of an index. */
+interface ChildDescription extends Part {
   kind: string | undefined
   platform: Platform | undefined
   totalBytes: number
@@ -68,7 +79,7 @@ export interface ChildDescription extends Part {
 }
 
 /** The properties that determine a manifest's kind. */
-export type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
+type KindOf = Pick<ListedManifest, 'digest' | 'mediaType' | 'size'> & {
   artifactType?: string | null | undefined
 }
 
@@ -157,11 +168,7 @@ export function descriptions(
 
 /** Reads configs. Returns undefined for one that is larger than `bytesMax` bytes, or cannot be read. */
 function configs(blobs: Pick<Blobs, 'open'>, reader: ContentReader) {
-  return async (
-    repository: RepositoryName,
-    { digest }: Part,
-    bytesMax: number,
-  ): Promise<ImageBrief | undefined> => {
+  return async (repository: RepositoryName, { digest }: Part, bytesMax: number) => {
     try {
       const bytes = await readBlob(await blobs.open(repository, digest), bytesMax)
       return bytes && (await reader.imageBrief(digest, bytes))

@@ -1,6 +1,5 @@
 import type { Write } from '../access/access.ts'
 import type { Principal } from '../access/decision.ts'
-import type { ProxyCache } from '../cache/cache.ts'
 import type { Metadata } from '../database/metadata.ts'
 import {
   formatCursor,
@@ -16,20 +15,15 @@ import { artifactKind } from '../oci/artifact-kind.ts'
 import { type Digest, digestRange, tryParseDigest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
-import type { ContentReader } from '../registry/content-reader.ts'
-import type { LargePushes } from '../registry/large-pushes.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
-import type { RequireLocal } from '../registry/registry.ts'
 import {
   type ReferrerDescriptor,
   type Referrers,
-  type Registry,
   unknownIn,
   unknownRepository,
 } from '../registry/registry.ts'
-import type { GarbageWindow } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
-import { type Descriptions, type ManifestDescription, ManifestReading } from './content.ts'
+import { type ContentParts, type ManifestDescription, ManifestReading } from './content.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'
 import type { ListedManifest } from './store.ts'
 
@@ -54,25 +48,8 @@ export interface ManifestSummary extends ListedManifest {
   restorableUntil: number | undefined
 }
 
-export interface ManifestQuery extends PageQuery {
-  /** Lists the deleted manifests that can be restored, instead of those that exist. */
-  deleted?: boolean | undefined
-}
-
-export interface ManifestOptions {
-  metadata: Metadata
-  registry: Registry
-  reader: ContentReader
-  garbageWindow: GarbageWindow
-  descriptions: Descriptions
-  cache: ProxyCache
-  requireLocal: RequireLocal
-  largePushes: LargePushes
-  now: () => number
-}
-
 /** The manifests of repositories, for people. Every method throws NAME_UNKNOWN for an unknown repository. */
-export function manifestService(options: ManifestOptions) {
+export function manifestService(options: ContentParts) {
   const { metadata, garbageWindow, descriptions, cache, requireLocal, now, largePushes } = options
   const { windowMs } = garbageWindow
   const summary = async (row: ListedManifest): Promise<ManifestSummary> => ({
@@ -86,7 +63,7 @@ export function manifestService(options: ManifestOptions) {
     async list(
       principal: Principal,
       repository: RepositoryName,
-      query: ManifestQuery,
+      query: PageQuery & { deleted?: boolean | undefined },
     ): Promise<ListPage<ManifestSummary>> {
       if (query.deleted) principal.delete(repository)
       const [before = 0] = parseCursor(query.cursor, Number.MAX_SAFE_INTEGER)
@@ -107,10 +84,7 @@ export function manifestService(options: ManifestOptions) {
     },
 
     /** Returns the tree of referrers of a manifest. Throws MANIFEST_UNKNOWN. */
-    async referrers(
-      repository: RepositoryName,
-      reference: Reference,
-    ): Promise<ReferrersTree & { digest: Digest }> {
+    async referrers(repository: RepositoryName, reference: Reference) {
       const row = metadata.manifests.find(repository, reference, now())
       if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
       const builder = new ReferrersTreeBuilder(options, repository, now())
@@ -157,18 +131,6 @@ export interface Referrer extends ReferrerDescriptor {
   referrers: Referrer[]
 }
 
-interface ReferrersTree {
-  referrers: Referrer[]
-  /** Whether the tree was truncated. */
-  truncated: boolean
-}
-
-export interface ReferrersSources {
-  metadata: Metadata
-  registry: { referrers: Referrers }
-  reader: ContentReader
-}
-
 /** Builds the tree of referrers of a manifest. The limits cut off the most distant ones first. */
 class ReferrersTreeBuilder {
   private readonly metadata: Metadata
@@ -181,7 +143,7 @@ class ReferrersTreeBuilder {
   private truncated = false
 
   /** @param now milliseconds since 1970; tags that expired before are left out */
-  constructor({ metadata, registry, reader }: ReferrersSources, repository: RepositoryName, now: number) {
+  constructor({ metadata, registry, reader }: ContentParts, repository: RepositoryName, now: number) {
     this.metadata = metadata
     this.listing = registry.referrers
     this.repository = repository
@@ -189,7 +151,8 @@ class ReferrersTreeBuilder {
     this.reading = new ManifestReading(metadata, reader, repository)
   }
 
-  async build(subject: Digest): Promise<ReferrersTree> {
+  /** `truncated` says whether the limits left something out. */
+  async build(subject: Digest): Promise<{ referrers: Referrer[]; truncated: boolean }> {
     this.seen.add(subject)
     const referrers: Referrer[] = []
     let level: { digest: Digest; referrers: Referrer[] }[] = [{ digest: subject, referrers }]

@@ -1,7 +1,6 @@
 import type { Write } from '../access/access.ts'
 import type { Principal } from '../access/decision.ts'
 import { parseTagPattern, type RepositorySet } from '../access/patterns.ts'
-import type { ProxyCache } from '../cache/cache.ts'
 import type { Metadata } from '../database/metadata.ts'
 import type { Rewound } from '../history/store.ts'
 import {
@@ -15,11 +14,11 @@ import {
 } from '../http/list-page.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { RequireLocal } from '../registry/registry.ts'
 import { unknownRepository } from '../registry/registry.ts'
-import type { GarbageWindow, PullKey, RepositorySettings } from '../registry/store.ts'
+import type { PullKey, RepositorySettings } from '../registry/store.ts'
 import { DAY_MS, dayOf } from '../runtime/clock.ts'
 import type { UploadProgress, UploadsInProgress } from '../storage/blob-store.ts'
+import type { ContentParts } from './content.ts'
 import { UPLOADS_COUNTED_MAX } from './limits.ts'
 import type { RepositoryRow, RepositoryStorage, StorageCursor } from './store.ts'
 
@@ -57,27 +56,12 @@ export type GivenSettings = Partial<
 /** The pattern that matches all tags. */
 const ALL_TAGS = '*'
 
-export interface RepositorySearch extends PageQuery {
-  /** Part of the name or the description. */
-  q?: string | undefined
-  /** Lists the deleted repositories that the caller may restore, instead of those that exist. */
-  deleted?: boolean | undefined
-}
-
-export interface RepositoryOptions {
-  metadata: Metadata
-  garbageWindow: GarbageWindow
-  cache: ProxyCache
-  requireLocal: RequireLocal
-  now: () => number
-}
-
 /** Lists, searches and changes repositories. */
-export function repositoryService(options: RepositoryOptions) {
+export function repositoryService(options: ContentParts) {
   return { ...reads(options), ...changes(options) }
 }
 
-function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
+function reads({ metadata, garbageWindow, now }: ContentParts) {
   const { windowMs } = garbageWindow
   const summary = (
     principal: Principal,
@@ -106,7 +90,10 @@ function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
   }
   return {
     /** Lists repositories that the caller may pull from, by name. Deleted ones come most recently deleted first. */
-    async list(principal: Principal, query: RepositorySearch): Promise<ListPage<RepositorySummary>> {
+    async list(
+      principal: Principal,
+      query: PageQuery & { q?: string | undefined; deleted?: boolean | undefined },
+    ): Promise<ListPage<RepositorySummary>> {
       if (query.deleted) return await listDeleted(principal, query)
       const { q = '', cursor = '', limit = PAGE_DEFAULT } = query
       return await pageOfPart(
@@ -136,7 +123,7 @@ function reads({ metadata, garbageWindow, now }: RepositoryOptions) {
 }
 
 /** The changes of repositories. All throw PRECONDITION_FAILED when their condition does not hold. */
-function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }: RepositoryOptions) {
+function changes({ metadata, garbageWindow: { windowMs }, cache, requireLocal }: ContentParts) {
   const refuseSettings = (
     repository: RepositoryName,
     { immutableTags = [], untaggedDays = null }: GivenSettings,
@@ -203,17 +190,6 @@ function toColumns({ immutableTags: patterns, ...settings }: GivenSettings): Par
 /** How many days pull counts are kept. */
 const PULL_DAYS = 90
 
-/** How often an account pulled a tag on a day. */
-export interface DailyPulls {
-  /** `2026-01-31`, in UTC. */
-  day: string
-  /** Undefined for pulls by digest. */
-  tag: Tag | undefined
-  /** Undefined for anonymous. */
-  account: string | undefined
-  pulls: number
-}
-
 const NEWEST: PullKey = { day: Number.MAX_SAFE_INTEGER, id: 0 }
 
 /**
@@ -229,11 +205,7 @@ export function pullService(
   const oldestDay = () => dayOf(now()) - PULL_DAYS
   return {
     /** Lists the pulls of one tag, or of a whole repository, newest day first. Throws NAME_UNKNOWN. */
-    async list(
-      repository: RepositoryName,
-      tag: Tag | undefined,
-      query: PageQuery,
-    ): Promise<ListPage<DailyPulls>> {
+    async list(repository: RepositoryName, tag: Tag | undefined, query: PageQuery) {
       const [day = 0, id = 0] = parseCursor(query.cursor, NEWEST.day, NEWEST.id)
       if (query.cursor === undefined) await usage.flush()
       const read = async (limit: number) => {
@@ -242,7 +214,13 @@ export function pullService(
         return rows
       }
       const page = await readPage(query, read, (row) => formatCursor(row.day, row.id))
-      return { ...page, items: page.items.map(({ id, day, ...row }) => ({ ...row, day: formatDay(day) })) }
+      return {
+        ...page,
+        items: page.items.map(({ id, day, ...row }) => ({
+          ...row,
+          day: new Date(day * DAY_MS).toISOString().slice(0, 10),
+        })),
+      }
     },
 
     /** Deletes pulls that are older than 90 days. */
@@ -252,10 +230,6 @@ export function pullService(
   }
 }
 
-function formatDay(day: number): string {
-  return new Date(day * DAY_MS).toISOString().slice(0, 10)
-}
-
 /** How much is stored. Sizes are in bytes. */
 export interface StorageTotals {
   blobs: { count: number; bytes: number }
@@ -263,11 +237,6 @@ export interface StorageTotals {
   uploads: { count: number; bytes: number }
   /** The file system of the data folder. */
   disk: { totalBytes: number; freeBytes: number }
-}
-
-export interface StorageQuery extends PageQuery {
-  /** `name` by default. With `bytes` the largest repository comes first. */
-  sort?: 'name' | 'bytes' | undefined
 }
 
 /** Reports how much is stored, in total and by repository. */
@@ -284,8 +253,8 @@ export function storageService(
       return { blobs: { count, bytes }, uploads: inProgress, disk: free }
     },
 
-    /** Lists repositories with the bytes that each links. */
-    list(query: StorageQuery): Promise<ListPage<RepositoryStorage>> {
+    /** Lists repositories with the bytes that each links: by name, or by `bytes`, the largest first. */
+    list(query: PageQuery & { sort?: 'name' | 'bytes' | undefined }): Promise<ListPage<RepositoryStorage>> {
       const isByBytes = query.sort === 'bytes'
       const after: StorageCursor = isByBytes
         ? afterBytes(query.cursor)

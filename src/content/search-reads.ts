@@ -38,12 +38,6 @@ export interface FoundTag {
   size: number
 }
 
-export interface FoundTags {
-  rows: FoundTag[]
-  /** Whether there may be more. */
-  hasMore: boolean
-}
-
 /** How many tags of one repository are examined, including expired ones that are not collected yet. */
 const LOOKED_AT_MAX = 64
 
@@ -70,7 +64,7 @@ interface Wanted {
  */
 export function tagPrefixSearch(db: Db) {
   const { repositories, tags } = statements(db)
-  return async (set: RepositorySet, wanted: Wanted): Promise<FoundTags> => {
+  return async (set: RepositorySet, wanted: Wanted) => {
     const { prefix: low, within, limit, now } = wanted
     // Names of tags are printable ASCII.
     const range = { low, high: `${low}\x7f`, now }
@@ -290,38 +284,33 @@ const ROWS_MAX = 200
 /** Reads of the digests in a range, to complete shortened digests. */
 export function digestSearch(db: Db) {
   const range = { low: bytes, high: bytes, size: number, repositoryId: number, deleted: number }
-  const manifests = statement(db, range, ({ low, high, size, repositoryId, deleted }) =>
+  const inRange = ({ low, high, size }: Record<'low' | 'high' | 'size', unknown>, digest: unknown) =>
+    sql`${digest} between ${low} and ${high} and length(${digest}) = ${size}`
+  const isShown = ({ repositoryId, deleted }: Record<'repositoryId' | 'deleted', unknown>) =>
+    sql`${repositoryId} in (0, ${manifest.repositoryId}) and (${deleted} = 1 or ${manifest.deletedAt} is null)`
+  const manifests = statement(db, range, (wanted) =>
     db
       .select({ digest: manifest.digest })
       .from(manifest)
-      .where(
-        sql`${manifest.digest} between ${low} and ${high} and length(${manifest.digest}) = ${size}
-          and ${repositoryId} in (0, ${manifest.repositoryId})
-          and (${deleted} = 1 or ${manifest.deletedAt} is null)`,
-      )
+      .where(sql`${inRange(wanted, manifest.digest)} and ${isShown(wanted)}`)
       .limit(ROWS_MAX),
   )
-  const others = statement(db, range, ({ low, high, size, repositoryId, deleted }) =>
+  const others = statement(db, range, (wanted) =>
     db
       .select({ digest: manifestDigest.digest })
       .from(manifestDigest)
       .innerJoin(manifest, sql`${manifest.id} = ${manifestDigest.manifestId}`)
-      .where(
-        sql`${manifestDigest.digest} between ${low} and ${high} and length(${manifestDigest.digest}) = ${size}
-          and ${repositoryId} in (0, ${manifest.repositoryId})
-          and (${deleted} = 1 or ${manifest.deletedAt} is null)`,
-      )
+      .where(sql`${inRange(wanted, manifestDigest.digest)} and ${isShown(wanted)}`)
       .limit(ROWS_MAX),
   )
-  const blobs = statement(db, range, ({ low, high, size, repositoryId, deleted }) =>
+  const blobs = statement(db, range, ({ repositoryId, deleted, ...wanted }) =>
     db
       .select({ digest: blob.digest })
       .from(blob)
       .where(
-        sql`${blob.digest} between ${low} and ${high} and length(${blob.digest}) = ${size}
-          and (${repositoryId} = 0 or exists (select 1 from ${repositoryBlob}
-            where ${repositoryBlob.blobId} = ${blob.id} and ${repositoryBlob.repositoryId} = ${repositoryId}
-            and (${deleted} = 1 or ${repositoryBlob.deletedAt} is null)))`,
+        sql`${inRange(wanted, blob.digest)} and (${repositoryId} = 0 or exists (select 1 from ${repositoryBlob}
+          where ${repositoryBlob.blobId} = ${blob.id} and ${repositoryBlob.repositoryId} = ${repositoryId}
+          and (${deleted} = 1 or ${repositoryBlob.deletedAt} is null)))`,
       )
       .limit(ROWS_MAX),
   )
@@ -341,7 +330,7 @@ export function digestSearch(db: Db) {
 const PER_REPOSITORY = 3
 
 /** A search of each repository by itself. */
-export interface SliceSearch<T> {
+interface SliceSearch<T> {
   /** How many repositories are searched before other requests get a turn. */
   slice: number
   slicesMax: number

@@ -1,11 +1,8 @@
 import type { Principal } from '../access/decision.ts'
-import type { Metadata } from '../database/metadata.ts'
 import { digestRange } from '../oci/digest.ts'
 import { cutLabel } from '../oci/image-config.ts'
-import type { Descriptions } from './content.ts'
+import type { ContentParts } from './content.ts'
 import { RESULTS_MAX } from './limits.ts'
-import type { FoundLabel, FoundManifest, FoundTag } from './search-reads.ts'
-import type { RepositoryRow } from './store.ts'
 
 declare module '../http/controller.ts' {
   interface ApiServices {
@@ -17,36 +14,15 @@ declare module '../http/controller.ts' {
 const DIGEST_PREFIX = /^(?:sha256:|sha512:)?([0-9a-f]{6,128})$/i
 const TAG_PREFIX = /^\w[\w.-]{0,127}$/
 
-/** Results of one kind. */
-export interface FoundGroup<T> {
-  items: T[]
-  /** Whether there may be more. */
-  truncated: boolean
-}
-
-/** What a text was found in, by kind. */
-export interface Found {
-  repositories: FoundGroup<Pick<RepositoryRow, 'name' | 'description' | 'blobBytes'>>
-  tags: FoundGroup<FoundTag & { kind: string }>
-  manifests: FoundGroup<FoundManifest & { kind: string }>
-  labels: FoundGroup<FoundLabel & { kind: string }>
-}
-
-export interface SearchOptions {
-  metadata: Metadata
-  descriptions: Descriptions
-  now: () => number
-}
-
 /** Searches everything that a caller may pull. What is deleted or has expired is not found. */
-export function searchService({ metadata, descriptions, now }: SearchOptions) {
+export function searchService({ metadata, descriptions, now }: ContentParts) {
   const { kindOf } = descriptions
   return {
     /**
      * Finds repositories that contain the text in their name or description, tags that begin with it, and manifests
      * whose digest or a label does. `NAME:TAG` finds tags in the repositories whose name contains NAME.
      */
-    async find(principal: Principal, text: string): Promise<Found> {
+    async find(principal: Principal, text: string) {
       const set = principal.pullable()
       const { rows, next } = await metadata.catalog.repositories(set, text, '', RESULTS_MAX)
       const colon = text.lastIndexOf(':')
@@ -71,14 +47,10 @@ export function searchService({ metadata, descriptions, now }: SearchOptions) {
   }
 }
 
-interface Rows<T> {
-  rows: T[]
-  hasMore: boolean
-}
-
 const NONE = { rows: [], hasMore: false }
 
-function groupOf<T, U>({ rows, hasMore }: Rows<T>, toItem: (row: T) => U): FoundGroup<U> {
+/** Returns the results of one kind, and whether there may be more. */
+function groupOf<T, U>({ rows, hasMore }: { rows: T[]; hasMore: boolean }, toItem: (row: T) => U) {
   return { items: rows.map(toItem), truncated: hasMore }
 }
 

@@ -90,42 +90,35 @@ function repositoryPages(db: Db, list: RepositoryReads['list']) {
 }
 
 function deletedPages(db: Db) {
-  const page = (isOf: (name: Placeholder) => SQL | undefined) =>
-    statement(
-      db,
-      { windowStart: number, deletedAt: number, id: number, name: text, limit: number },
-      ({ windowStart, deletedAt, id, name, limit }) =>
-        db
-          .select()
-          .from(repository)
-          .where(
-            and(
-              gte(repository.deletedAt, windowStart),
-              sql`(${repository.deletedAt}, ${repository.id}) < (${deletedAt}, ${id})`,
-              isOf(name),
-            ),
-          )
-          .orderBy(desc(repository.deletedAt), desc(repository.id))
-          .limit(limit),
-    )
-  const all = page(() => undefined)
-  const named = page((name) => eq(repository.name, name))
+  const page = statement(
+    db,
+    { windowStart: number, deletedAt: number, id: number, limit: number },
+    ({ windowStart, deletedAt, id, limit }) =>
+      db
+        .select()
+        .from(repository)
+        .where(
+          and(
+            gte(repository.deletedAt, windowStart),
+            sql`(${repository.deletedAt}, ${repository.id}) < (${deletedAt}, ${id})`,
+          ),
+        )
+        .orderBy(desc(repository.deletedAt), desc(repository.id))
+        .limit(limit),
+  )
   return {
     /**
      * Returns at most `limit` repositories of the set that were deleted at `windowStart` or later, the most recently
-     * deleted first, after the entry `after`. A name limits the list to repositories of that name.
+     * deleted first, after the entry `after`.
      */
     deletedRepositories(
       set: RepositorySet,
-      query: { windowStart: number; after?: DeletedKey; name?: RepositoryName },
+      { windowStart, after = FIRST_DELETED }: { windowStart: number; after?: DeletedKey },
       limit: number,
     ): Part<RepositoryRow, DeletedKey> {
-      const { windowStart, after = FIRST_DELETED, name } = query
-      const found = name === undefined ? all : named
       return readPart<RepositoryRow, DeletedKey>(
         {
-          read: ({ deletedAt, id }, size) =>
-            found.all({ windowStart, deletedAt, id, name: name ?? '', limit: size }).map(toRepository),
+          read: (key, size) => page.all({ windowStart, ...key, limit: size }).map(toRepository),
           keyOf: ({ deletedAt, id }) => ({ deletedAt: deletedAt ?? 0, id }),
           isShown: (row) => set.has(row.name),
         },

@@ -1,15 +1,12 @@
 import type { Write } from '../access/access.ts'
-import type { ProxyCache } from '../cache/cache.ts'
-import type { Metadata } from '../database/metadata.ts'
 import type { TagState } from '../history/store.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../http/list-page.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { unknownManifest } from '../registry/local-manifests.ts'
-import type { RequireLocal } from '../registry/registry.ts'
 import { unknownIn, unknownRepository } from '../registry/registry.ts'
-import type { GarbageWindow, TagQuery, TagRow } from '../registry/store.ts'
-import type { Descriptions, Outline } from './content.ts'
+import type { TagQuery, TagRow } from '../registry/store.ts'
+import type { ContentParts, Outline } from './content.ts'
 
 declare module '../http/controller.ts' {
   interface ApiServices {
@@ -37,20 +34,18 @@ export interface NamedTag {
   tag: Tag
 }
 
-export interface TagOptions {
-  metadata: Metadata
-  garbageWindow: GarbageWindow
-  descriptions: Descriptions
-  cache: ProxyCache
-  requireLocal: RequireLocal
-  now: () => number
-}
-
 /**
  * The tags of repositories. Every method throws NAME_UNKNOWN for an unknown repository. Changes throw DENIED (409) and
  * PRECONDITION_FAILED.
  */
-export function tagService({ metadata, garbageWindow, descriptions, cache, requireLocal, now }: TagOptions) {
+export function tagService({
+  metadata,
+  garbageWindow,
+  descriptions,
+  cache,
+  requireLocal,
+  now,
+}: ContentParts) {
   const describe = (row: TagRow): DescribedTag => ({
     ...row,
     kind: descriptions.kindOf({ ...row, digest: row.storedAs }),
@@ -72,7 +67,10 @@ export function tagService({ metadata, garbageWindow, descriptions, cache, requi
         repository,
         page.items.map(({ storedAs }) => storedAs),
       )
-      const items = page.items.map((tag, index) => ({ ...tag, ...withOutline(outlines[index]) }))
+      const items = page.items.map((tag, index) => ({
+        ...tag,
+        ...(outlines[index] && { outline: outlines[index] }),
+      }))
       return { ...page, items }
     },
 
@@ -123,8 +121,4 @@ function afterTime(cursor: string | undefined) {
   const dot = cursor.indexOf('.')
   const [updatedAt = 0] = parseCursor(cursor.slice(0, Math.max(dot, 1)), 0)
   return { name: cursor.slice(dot + 1) as Tag, updatedAt }
-}
-
-function withOutline(outline: Outline | undefined) {
-  return outline && { outline }
 }
