@@ -43,13 +43,6 @@ interface Proved {
   until: number
 }
 
-/** How a secret is used: as which kind of credential, with which name, and from which address. */
-interface SecretUse {
-  kind: CredentialRow['kind']
-  name?: string
-  address: string
-}
-
 interface Proving {
   identity: Promise<Identity>
   /** The ids of the accounts that changed in the meantime. */
@@ -71,7 +64,8 @@ export class Authenticator {
   constructor(options: AuthenticatorOptions) {
     this.options = options
     options.metadata.onStale('accounts', ({ accounts }) => this.forget(accounts))
-    options.metadata.onStale('signing-keys', () => this.forgetSigned())
+    // Tokens with an expired key are verified again, and refused.
+    options.metadata.onStale('signing-keys', () => this.forgetIf(({ token }) => token !== undefined))
   }
 
   /**
@@ -97,7 +91,7 @@ export class Authenticator {
 
   /** Returns the identity behind a refresh token. */
   async authenticateRefresh(secret: string, address: string): Promise<Identity> {
-    return this.proveSecret(secret, { kind: 'refresh', address }).identity
+    return this.proveSecret(secret, 'refresh', address).identity
   }
 
   /** Returns the identity of a browser session and when it ends, or undefined when it has ended. */
@@ -144,19 +138,12 @@ export class Authenticator {
   /** Drops the cached identities of changed accounts, and keeps verifications in progress from being cached. */
   private forget(accounts: readonly number[]): void {
     const changed = new Set<number | undefined>(accounts)
-    for (const [key, { identity }] of this.remembered) {
-      if (changed.has(identity.accountId)) this.remembered.delete(key)
-    }
+    this.forgetIf(({ accountId }) => changed.has(accountId))
     for (const proving of this.proving.values()) for (const id of accounts) proving.changed.add(id)
   }
 
-  /**
-   * Drops the cached identities of signed tokens, so that tokens with an expired key are verified again and refused.
-   */
-  private forgetSigned(): void {
-    for (const [key, { identity }] of this.remembered) {
-      if (identity.token !== undefined) this.remembered.delete(key)
-    }
+  private forgetIf(isStale: (identity: Identity) => boolean): void {
+    for (const [key, { identity }] of this.remembered) if (isStale(identity)) this.remembered.delete(key)
   }
 
   /** Drops cached identities, and failed logins that have expired. Later ones still delay guesses. */
@@ -176,7 +163,7 @@ export class Authenticator {
         return await this.provePassword(text.slice(0, colon), text.slice(colon + 1), address)
       }
       case 'bearer':
-        if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, { kind: 'token', address })
+        if (value.startsWith(TOKEN_PREFIX)) return this.proveSecret(value, 'token', address)
         return await this.proveSigned(value)
       default:
         throw wrong('the Authorization header must be Bearer or Basic')
@@ -184,7 +171,7 @@ export class Authenticator {
   }
 
   private async provePassword(name: string, password: string, address: string): Promise<Proved> {
-    if (password.startsWith(TOKEN_PREFIX)) return this.proveSecret(password, { kind: 'token', name, address })
+    if (password.startsWith(TOKEN_PREFIX)) return this.proveSecret(password, 'token', address, name)
     const { metadata, attempts, passwords, identities } = this.options
     const row = metadata.accounts.find(name)
     const lastHere = row && metadata.addresses.lastAt(row.id, networkOf(address))
@@ -216,7 +203,8 @@ export class Authenticator {
     void metadata.write('addAddress', { accountId, address: networkOf(address), at }).catch(() => {})
   }
 
-  private proveSecret(secret: string, { kind, name, address }: SecretUse): Proved {
+  /** @param name the account that it must belong to, if the client sent one */
+  private proveSecret(secret: string, kind: CredentialRow['kind'], address: string, name?: string): Proved {
     const { metadata, identities, now } = this.options
     const row = metadata.credentials.findByHash(hashSecret(secret))
     const isGood = row?.kind === kind && (row.expiresAt === null || row.expiresAt > now())
@@ -295,10 +283,9 @@ export async function openAuth(
   const identities = new Identities(metadata)
   const attempts = new Attempts(now)
   const notices = new Notices(metadata, now)
-  const services = { metadata, identities, passwords, attempts, notices, tokens }
-  const authenticator = new Authenticator({ ...services, now, onSignIn })
-  const access = mode === 'open' ? openAccess : grantedAccess
-  return { access, authenticator, passwords, tokens, identities, attempts, notices }
+  const services = { passwords, tokens, identities, attempts, notices }
+  const authenticator = new Authenticator({ ...services, metadata, now, onSignIn })
+  return { ...services, access: mode === 'open' ? openAccess : grantedAccess, authenticator }
 }
 
 /** Returns a cached reader of bcrypt costs. They are read again when accounts change. */

@@ -21,6 +21,11 @@ import { parseRepositoryName } from '../oci/reference.ts'
 import { findToken, newToken, TOKEN_OPTIONS, tokenSettings } from './credential-command.ts'
 import type { AccountsRoutes } from './models.ts'
 
+type User = ItemOf<AccountsRoutes, 'users'>
+type Group = AnswerOf<AccountsRoutes, 'groups/:name'>
+type Grant = ItemOf<AccountsRoutes, 'grants'>
+type Access = AnswerOf<AccountsRoutes, 'access'>
+
 /** `cay user` */
 export const users: Noun = {
   summary: 'Manage users: people who sign in with a password',
@@ -75,12 +80,16 @@ export const users: Noun = {
         return { value, line: `created ${plural(value.items.length, 'user')}: ${value.items.join(', ')}` }
       },
     },
-    promote: flags('Make a user a server admin, who can do everything', 'is a server admin', {
+    promote: sets('user', 'Make a user a server admin, who can do everything', 'NAME is a server admin', {
       admin: true,
     }),
-    demote: flags('Make a server admin an ordinary user', 'is an ordinary user', { admin: false }),
-    disable: flags('Disable a user, and its robots and tokens', 'is disabled', { disabled: true }),
-    enable: flags('Enable a user again', 'is enabled', { disabled: false }),
+    demote: sets('user', 'Make a server admin an ordinary user', 'NAME is an ordinary user', {
+      admin: false,
+    }),
+    disable: sets('user', 'Disable a user, and its robots and tokens', 'NAME is disabled', {
+      disabled: true,
+    }),
+    enable: sets('user', 'Enable a user again', 'NAME is enabled', { disabled: false }),
     unlock: {
       usage: '<user>',
       summary: 'Let a user sign in again after too many wrong passwords',
@@ -109,17 +118,13 @@ const GROUPS_MAX = 200
 /** Returns what `cay user show` adds for a server admin: the groups of an account, and its grants. */
 async function memberships(client: AdminClient, name: string, lines: Card['lines']): Promise<Partial<Card>> {
   try {
-    const groups = (await allOf<ItemOf<AccountsRoutes, 'groups'>>(client, '/groups'))
-      .slice(0, GROUPS_MAX)
-      .map((group) => group.name)
-    const members = await Promise.all(
-      groups.map((group) =>
-        client.request<AnswerOf<AccountsRoutes, 'groups/:name'>>('GET', apiPath('groups', group)),
-      ),
+    const known = (await allOf<ItemOf<AccountsRoutes, 'groups'>>(client, '/groups')).slice(0, GROUPS_MAX)
+    const groups = await Promise.all(
+      known.map((group) => client.request<Group>('GET', apiPath('groups', group.name))),
     )
-    const own = groups.filter((_, at) => members[at]?.members.includes(name))
+    const own = groups.filter(({ members }) => members.includes(name)).map((group) => group.name)
     const subjects = [name, ...own.map((group) => `group:${group}`)]
-    const grants = await allOf<ItemOf<AccountsRoutes, 'grants'>>(client, '/grants')
+    const grants = await allOf<Grant>(client, '/grants')
     return {
       lines: [...lines, field('Groups', '', () => own.join(', '))],
       tables: [
@@ -137,12 +142,19 @@ async function memberships(client: AdminClient, name: string, lines: Card['lines
   }
 }
 
-function flags(summary: string, state: string, body: object): Verb {
+/** Returns the verb that changes flags of a user or a robot. The report names it in the place of NAME. */
+function sets(noun: 'user' | 'robot', summary: string, report: string, body: object): Verb {
   return {
-    usage: '<user>',
+    usage: `<${noun}>`,
     summary,
     run: ({ client, args: [name = ''] }) =>
-      change(client, `${name} ${state}`, 'PATCH', apiPath('users', name), body),
+      change(
+        client,
+        report.replace('NAME', () => name),
+        'PATCH',
+        apiPath(`${noun}s`, name),
+        body,
+      ),
   }
 }
 
@@ -166,16 +178,12 @@ export const robots: Noun = {
       options: TOKEN_OPTIONS,
       run: async ({ client, args: [name = ''], options }) => {
         await create(client, '', apiPath('robots', name))
-        return newToken(
-          client,
-          name,
-          { ...tokenSettings(options), name: 'first' },
-          `created robot ${name}; its token`,
-        )
+        const token = { ...tokenSettings(options), name: 'first' }
+        return newToken(client, name, token, `created robot ${name}; its token`)
       },
     },
-    disable: robotFlags('Disable a robot and its tokens', { disabled: true }),
-    enable: robotFlags('Enable a robot again', { disabled: false }),
+    disable: sets('robot', 'Disable a robot and its tokens', 'disabled robot NAME', { disabled: true }),
+    enable: sets('robot', 'Enable a robot again', 'enabled robot NAME', { disabled: false }),
     delete: {
       usage: '<robot>',
       summary: 'Permanently delete a robot, its tokens and its grants',
@@ -187,21 +195,6 @@ export const robots: Noun = {
       },
     },
   },
-}
-
-function robotFlags(summary: string, body: { disabled: boolean }): Verb {
-  return {
-    usage: '<robot>',
-    summary,
-    run: ({ client, args: [name = ''] }) =>
-      change(
-        client,
-        `${body.disabled ? 'disabled' : 'enabled'} robot ${name}`,
-        'PATCH',
-        apiPath('robots', name),
-        body,
-      ),
-  }
 }
 
 /** `cay group` */
@@ -224,13 +217,9 @@ export const groups: Noun = {
       summary: 'Permanently delete a group and its grants',
       isDestructive: true,
       run: async ({ client, args: [name = ''], confirm }) => {
-        const { members } = await client.request<AnswerOf<AccountsRoutes, 'groups/:name'>>(
-          'GET',
-          apiPath('groups', name),
-        )
-        await confirm(
-          `permanently deletes the group ${name} (${plural(members.length, 'member')}) and its grants`,
-        )
+        const { members } = await client.request<Group>('GET', apiPath('groups', name))
+        const contents = plural(members.length, 'member')
+        await confirm(`permanently deletes the group ${name} (${contents}) and its grants`)
         return change(client, `deleted group ${name}`, 'DELETE', apiPath('groups', name))
       },
     },
@@ -267,11 +256,9 @@ export const grants: Noun = {
       run: async ({ client, args: [subject = '', pattern = '', role = ''], terminal }) => {
         if (!ROLES.includes(role))
           throw new CommandError(`unknown role "${role}": expected ${ROLES.join(', ')}`, EXIT.usage)
-        const line = await change(client, `${subject} has the role ${role} on ${pattern}`, 'PUT', '/grants', {
-          subject,
-          pattern,
-          role,
-        })
+        const grant = { subject, pattern, role }
+        const report = `${subject} has the role ${role} on ${pattern}`
+        const line = await change(client, report, 'PUT', '/grants', grant)
         const missing = await missingOfOwner(client, subject, pattern, role)
         if (missing.length > 0) {
           const owner = subject.split('+')[0]
@@ -288,12 +275,8 @@ export const grants: Noun = {
       isDestructive: true,
       run: async ({ client, args: [subject = '', pattern = ''], confirm }) => {
         await confirm(`deletes the grant of ${subject} on ${pattern}`)
-        return change(
-          client,
-          `deleted the grant of ${subject} on ${pattern}`,
-          'DELETE',
-          withQuery('/grants', { subject, pattern }),
-        )
+        const path = withQuery('/grants', { subject, pattern })
+        return change(client, `deleted the grant of ${subject} on ${pattern}`, 'DELETE', path)
       },
     },
   },
@@ -302,7 +285,7 @@ export const grants: Noun = {
 const ROLES = ['reader', 'writer', 'admin']
 
 /** What each role allows. */
-const ACTIONS: Readonly<Record<string, AnswerOf<AccountsRoutes, 'access'>['actions']>> = {
+const ACTIONS: Readonly<Record<string, Access['actions']>> = {
   reader: ['pull'],
   writer: ['pull', 'push'],
   admin: ['pull', 'push', 'delete'],
@@ -319,7 +302,7 @@ async function missingOfOwner(
   if (robot === undefined) return []
   const repository = pattern.replaceAll(/\*+/g, 'x')
   const path = withQuery('/access', { account: owner, repository })
-  const { actions } = await client.request<AnswerOf<AccountsRoutes, 'access'>>('GET', path)
+  const { actions } = await client.request<Access>('GET', path)
   return (ACTIONS[role] ?? []).filter((action) => !actions.includes(action))
 }
 
@@ -343,7 +326,7 @@ export const access: Noun = {
         const query = { account: account === 'anonymous' ? undefined : account, repository }
         const credentialId = options.with && (await findToken(client, account, options.with))
         const path = withQuery('/access', { ...query, credentialId })
-        const value = await client.request<AnswerOf<AccountsRoutes, 'access'>>('GET', path)
+        const value = await client.request<Access>('GET', path)
         const may = value.actions.length === 0 ? 'nothing' : value.actions.join(', ')
         const disabled = value.disabled ? ' (the account is disabled)' : ''
         return {
@@ -375,12 +358,12 @@ export const access: Noun = {
 
 /** Returns who has a role in a repository: by a grant, by owning its namespace, or as a server admin. */
 async function whoHasAccess(client: AdminClient, repository: string): Promise<Card> {
-  const grants = await allOf<ItemOf<AccountsRoutes, 'grants'>>(client, '/grants')
-  const users = await allOf<ItemOf<AccountsRoutes, 'users'>>(client, '/users')
+  const grants = await allOf<Grant>(client, '/grants')
+  const users = await allOf<User>(client, '/users')
   const name = parseRepositoryName(repository)
   const granted = grants.filter(({ pattern }) => matchesPattern(parseRepositoryPattern(pattern), name))
   const limits = new Map<string, string>()
-  for (const subject of new Set(granted.map((grant) => grant.subject).filter(isRobot)))
+  for (const subject of new Set(granted.map((grant) => grant.subject).filter((name) => name.includes('+'))))
     limits.set(subject, await limitOf(client, subject, repository))
   const items = [
     ...users
@@ -406,14 +389,10 @@ async function whoHasAccess(client: AdminClient, repository: string): Promise<Ca
   }
 }
 
-function isRobot(subject: string): boolean {
-  return subject.includes('+')
-}
-
 /** Returns in words that a robot can do less than it is granted, because its owner can; empty if it can do that. */
 async function limitOf(client: AdminClient, account: string, repository: string): Promise<string> {
   const path = withQuery('/access', { account, repository })
-  const { actions, reasons, limits } = await client.request<AnswerOf<AccountsRoutes, 'access'>>('GET', path)
+  const { actions, reasons, limits } = await client.request<Access>('GET', path)
   if (reasons.every((reason) => reason.actions.every((action) => actions.includes(action)))) return ''
   const owner = limits.find(({ source }) => source === 'owner')
   return `, but ${owner ? `its owner ${owner.name}` : 'the robot'} can ${actions.length === 0 ? 'do nothing' : `only ${actions.join(', ')}`} there`

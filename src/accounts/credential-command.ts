@@ -27,7 +27,9 @@ export const tokens: Noun = {
           field('id', 'id'),
           field('kind', 'kind'),
           field('name', 'name'),
-          field('scope', 'scope', (scope) => (scope as Rule[]).map(formatRule).join(',')),
+          field('scope', 'scope', (scope) =>
+            (scope as Rule[]).map(({ pattern, role }) => `${pattern}=${role}`).join(','),
+          ),
           field('created', 'createdAt', 'time'),
           field('expires', 'expiresAt', 'time'),
           field('last used', 'lastUsedAt', 'time'),
@@ -49,12 +51,8 @@ export const tokens: Noun = {
       run: async ({ client, args: [account = '', token = ''], confirm }) => {
         const id = await findToken(client, account, token)
         await confirm(`permanently revokes the token ${token} of ${account}`)
-        return change(
-          client,
-          `revoked token ${token} of ${account}`,
-          'DELETE',
-          apiPath('accounts', account, 'tokens', id),
-        )
+        const path = apiPath('accounts', account, 'tokens', id)
+        return change(client, `revoked token ${token} of ${account}`, 'DELETE', path)
       },
     },
   },
@@ -72,12 +70,8 @@ export async function newToken(
   request: object,
   report: string,
 ): Promise<Line> {
-  const path = `${apiPath('accounts', account)}/tokens`
-  const value = await client.request<AnswerOf<AccountsRoutes, 'accounts/:account/tokens', 'post'>>(
-    'POST',
-    path,
-    request,
-  )
+  type Created = AnswerOf<AccountsRoutes, 'accounts/:account/tokens', 'post'>
+  const value = await client.request<Created>('POST', `${apiPath('accounts', account)}/tokens`, request)
   return { value, line: `${report}: ${value.secret}` }
 }
 
@@ -116,10 +110,6 @@ function parseRule(text: string): Rule {
   )
 }
 
-function formatRule({ pattern, role }: Rule): string {
-  return `${pattern}=${role}`
-}
-
 /** `cay key` */
 export const signingKeys: Noun = {
   summary: 'Manage the keys that sign the short-lived tokens of /token',
@@ -134,10 +124,7 @@ export const signingKeys: Noun = {
         'Sign with a new key; the others expire with the last token that they signed, or at once with --now',
       options: [['--now', 'delete the other keys at once, which invalidates the tokens that they signed']],
       run: async ({ client, options: { now } }) => ({
-        value: await client.request(
-          'POST',
-          now === 'true' ? '/signing-keys?revokeOthers=true' : '/signing-keys',
-        ),
+        value: await client.request('POST', `/signing-keys${now === 'true' ? '?revokeOthers=true' : ''}`),
         lines: [
           field('Id', 'id'),
           field('Created', 'createdAt', 'local time'),

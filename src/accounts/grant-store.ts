@@ -73,18 +73,10 @@ export function subjectsOf(accountId: number | undefined, groupIds: number[]): s
 function filtered(db: Db, { namespace, subject, pattern }: GrantRowFilter) {
   const kind = typeof subject === 'object' ? ('account' in subject ? account : accountGroup) : undefined
   const filters = [namespace, pattern, subject, kind].map((filter) => filter !== undefined)
-  const kinds = {
-    last: number,
-    limit: number,
-    from: text,
-    before: text,
-    pattern: text,
-    name: text,
-    subject: text,
-  }
+  const texts = { from: text, before: text, pattern: text, name: text, subject: text }
   return statement(
     db,
-    kinds,
+    { last: number, limit: number, ...texts },
     (wanted) => {
       const isSubject = eq(accessGrant.subject, wanted.subject)
       return db
@@ -171,14 +163,8 @@ export function grantWrites(db: Db, recordAct: RecordAct) {
       const act = { action: 'grant.set', target, detail: { pattern, role } }
       if (before?.role !== role) recordAct(act, call.caller, call.at)
       const isNew = before === undefined && replaced === undefined
-      return {
-        stale: 'grants',
-        id,
-        createdAt,
-        isNew,
-        subject: grantee.subject,
-        rule: { pattern, role },
-      } as const
+      const changed = { subject: grantee.subject, rule: { pattern, role } }
+      return { stale: 'grants', id, createdAt, isNew, ...changed } as const
     },
 
     /** Throws NOT_FOUND when there is no such grant. */

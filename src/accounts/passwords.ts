@@ -35,21 +35,21 @@ const BCRYPT = /^\$2[aby]\$(?:0[4-9]|1[0-3])\$[./A-Za-z0-9]{53}$/
 /** The part after `$2b$<cost>$` of a bcrypt hash that no password matches. */
 const ABSENT_BCRYPT = 'abcdefghijklmnopqrstuuPLnCxFVIGIBLqHRgCYHsKx7m3wXiZ5e'
 
-export interface PasswordsOptions {
+interface PasswordsOptions {
   /** Compares a password with a hash. */
-  verify?: (password: string, hash: string) => Promise<boolean>
+  verify: (password: string, hash: string) => Promise<boolean>
   /** The costs of the bcrypt hashes that accounts have, two digits each. */
-  bcryptCosts?: () => readonly string[]
+  bcryptCosts: () => readonly string[]
 }
 
 /** Hashes and verifies passwords, a bounded number at a time. */
 export class Passwords {
   private readonly queue = new PQueue({ concurrency: HASHES_AT_ONCE })
-  private readonly options: Required<PasswordsOptions>
+  private readonly options: PasswordsOptions
   private newAtOnce = 0
 
-  constructor({ verify = Bun.password.verify, bcryptCosts = () => [] }: PasswordsOptions = {}) {
-    this.options = { verify, bcryptCosts }
+  constructor(options: Partial<PasswordsOptions> = {}) {
+    this.options = { verify: Bun.password.verify, bcryptCosts: () => [], ...options }
   }
 
   /** Hashes a new password. Throws REQUEST_INVALID when it is too short or too long, TOOMANYREQUESTS for too many. */
@@ -178,14 +178,6 @@ export class PasswordFile {
 /** The caller recorded when the server itself creates an account. */
 const SERVER = { account: undefined, credential: undefined, address: 'server', requestId: 'start' }
 
-/** What is needed to create the first account. */
-export interface FirstAdminSources {
-  metadata: Metadata
-  auth: { passwords: Passwords }
-  passwordFile: PasswordFile
-  now: () => number
-}
-
 /** The first account's password, or the file that has it. Without either, one is generated. */
 export interface FirstPassword {
   adminPassword?: string | undefined
@@ -200,10 +192,16 @@ export interface FirstPassword {
  * leaves an account whose password nobody knows.
  */
 export async function makeFirstAdmin(
-  { metadata, auth, passwordFile, now }: FirstAdminSources,
+  services: {
+    metadata: Metadata
+    auth: { passwords: Passwords }
+    passwordFile: PasswordFile
+    now: () => number
+  },
   { adminPassword, adminPasswordFile: path, hasTerminal = false }: FirstPassword,
   log: Logger,
 ): Promise<void> {
+  const { metadata, auth, passwordFile, now } = services
   if (metadata.accounts.list('user', '', 1).length > 0) return
   const preset = adminPassword ?? (path === undefined ? undefined : await readPreset(path))
   const password = preset ?? newPassword()
@@ -211,8 +209,13 @@ export async function makeFirstAdmin(
     throw new ConfigError(`CAY_ADMIN_PASSWORD cannot be used: ${error.entries[0]?.message}`)
   })
   if (preset === undefined) {
+    const show = 'cay initial-password'
     if (hasTerminal) print(password)
-    else logFile(passwordFile.write(password), log)
+    else
+      log.info(
+        { account: FIRST_ADMIN, passwordFile: passwordFile.write(password), show },
+        'created the first account',
+      )
   }
   const account = { name: FIRST_ADMIN, kind: 'user', passwordHash, isAdmin: true } as const
   await metadata.write('putAccount', { ...account, caller: SERVER, at: now() })
@@ -223,11 +226,6 @@ function print(password: string): void {
     `\n  The first account is ${FIRST_ADMIN}, with the password ${password}\n` +
       `  It is not shown again. To choose another: cay user passwd ${FIRST_ADMIN}\n\n`,
   )
-}
-
-function logFile(passwordFile: string, log: Logger): void {
-  const show = 'cay initial-password'
-  log.info({ account: FIRST_ADMIN, passwordFile, show }, 'created the first account')
 }
 
 async function readPreset(path: string): Promise<string> {

@@ -23,16 +23,8 @@ interface Failures {
   until: number
 }
 
-/** Whose password is tried, and from which address. */
-export interface Try {
-  account: string
-  address: string
-  /** Whether the account has signed in from this address before. Guesses from elsewhere then do not delay it. */
-  isKnownAddress: boolean
-}
-
 /** One login attempt. It counts as failed until it succeeds, so that concurrent attempts count, too. */
-export interface Attempt {
+interface Attempt {
   succeeded(): void
   /** Takes the attempt back: the password was not tried because the server was too busy. */
   abandoned(): void
@@ -49,8 +41,20 @@ export class Attempts {
     this.now = now
   }
 
-  /** Starts an attempt. Throws TOOMANYREQUESTS while the account or the address has to wait. */
-  begin({ account, address, isKnownAddress }: Try): Attempt {
+  /**
+   * Starts an attempt. Throws TOOMANYREQUESTS while the account or the address has to wait.
+   *
+   * @param isKnownAddress whether the account has signed in from there before. Guesses from elsewhere then do not delay it.
+   */
+  begin({
+    account,
+    address,
+    isKnownAddress,
+  }: {
+    account: string
+    address: string
+    isKnownAddress: boolean
+  }): Attempt {
     const network = networkOf(address)
     const key = isKnownAddress ? `${keyOf(account)} ${network}` : keyOf(account)
     const seconds = Math.max(
@@ -133,7 +137,7 @@ const NAME_CHARACTERS_MAX = 64
 const TARGET_CHARACTERS_MAX = 200
 
 /** What happened. */
-export interface Noticed {
+interface Noticed {
   kind: NoticeKind
   /** What was attempted. */
   target: string

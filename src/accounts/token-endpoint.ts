@@ -38,7 +38,7 @@ const Grant = t.Object(
 
 const ANSWERS = { 200: Tokens, 400: Errors, 401: Errors, 413: Errors, 415: Errors, 429: Errors, 500: Errors }
 
-export interface TokenOptions {
+interface TokenOptions {
   accounts: Pick<AccountServices, 'registryTokens'>
   authenticator: Authenticator
   addressOf: (request: Request) => string

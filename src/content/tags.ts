@@ -17,7 +17,7 @@ declare module '../http/controller.ts' {
 /** A tag with its manifest's kind in words. */
 export interface DescribedTag extends TagRow {
   kind: string
-  outline?: Outline
+  outline?: Outline | undefined
 }
 
 export interface TagSearch extends PageQuery {
@@ -63,15 +63,9 @@ export function tagService({
         sort === 'name' ? name : `${formatCursor(updatedAt)}.${name}`,
       )
       if (!details) return page
-      const outlines = await descriptions.outline(
-        repository,
-        page.items.map(({ storedAs }) => storedAs),
-      )
-      const items = page.items.map((tag, index) => ({
-        ...tag,
-        ...(outlines[index] && { outline: outlines[index] }),
-      }))
-      return { ...page, items }
+      const stored = page.items.map(({ storedAs }) => storedAs)
+      const outlines = await descriptions.outline(repository, stored)
+      return { ...page, items: page.items.map((tag, at) => ({ ...tag, outline: outlines[at] })) }
     },
 
     /** Throws MANIFEST_UNKNOWN for an unknown tag. */

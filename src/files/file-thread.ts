@@ -122,15 +122,15 @@ export class FileStreams {
   async open(account: string, content: LayerContent, { start, size }: FileLocation): Promise<number> {
     const isCompressed = (await compressionOf(content)) !== undefined
     if (isCompressed && start > SKIPPED_BYTES_MAX)
-      throw new FileError({
-        reason: 'unreadable',
-        message: `the file begins ${start} bytes into a compressed layer, and at most ${SKIPPED_BYTES_MAX} are read to reach it: pull the image instead`,
-      })
+      throw new FileError(
+        'unreadable',
+        `the file begins ${start} bytes into a compressed layer, and at most ${SKIPPED_BYTES_MAX} are read to reach it: pull the image instead`,
+      )
     const { stream } = await openLayer(content, start)
     // Others may have been opened meanwhile.
     if (this.isFull(account)) {
       await stream.cancel()
-      throw new FileError({ reason: 'full', message: 'too many files are being downloaded' })
+      throw new FileError('full', 'too many files are being downloaded')
     }
     const id = ++this.lastId
     const chunks = stream[Symbol.asyncIterator]()

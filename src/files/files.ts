@@ -52,13 +52,7 @@ export interface FilePage<T> {
   indexing: Indexing | undefined
 }
 
-export interface FilesPage extends FilePage<FileEntry> {
-  problems: ListAnswer['problems']
-}
-
-export interface ChangesPage extends FilePage<FileChange> {
-  summary: ChangesAnswer['summary'] | undefined
-}
+export type FilesPage = FilePage<FileEntry> & Pick<ListAnswer, 'problems'>
 
 /** One file to send. */
 export interface OpenFile {
@@ -107,7 +101,8 @@ export function fileService(options: FileServiceOptions) {
     ): Promise<OpenFile> {
       const account = accountOf(principal)
       const layers = await layersOf(repository, browsed)
-      if (await indexes.ensure(layers, account)) throw notIndexed()
+      if (await indexes.ensure(layers, account))
+        throw tooManyRequests('the layers are being indexed: try again in a few seconds', 3, 503)
       const names = partsOf(path)
       const source = sourceFor(browsed, layers)
       const location = await indexes.ask<FileLocation>({ do: 'locate', source, path: names })
@@ -129,15 +124,12 @@ export function fileService(options: FileServiceOptions) {
       from: Reference,
       to: Reference,
       query: PageQuery,
-    ): Promise<ChangesPage> {
+    ): Promise<FilePage<FileChange> & Partial<Pick<ChangesAnswer, 'summary'>>> {
       const { dir: after } = positionOf(query.cursor)
       const before = await layersOf(repository, { reference: from })
-      const made = await indexes.compare(
-        before,
-        await layersOf(repository, { reference: to }),
-        accountOf(principal),
-      )
-      if ('indexing' in made) return { items: [], next: undefined, summary: undefined, ...made }
+      const later = await layersOf(repository, { reference: to })
+      const made = await indexes.compare(before, later, accountOf(principal))
+      if ('indexing' in made) return { items: [], next: undefined, ...made }
       const limit = query.limit ?? PAGE_DEFAULT
       const page = await indexes.ask<ChangesAnswer>({ do: 'changes', name: made.name, after, limit })
       const next = page.next === undefined ? undefined : cursorOf({ layer: 0, dir: page.next, name: '' })
@@ -182,10 +174,6 @@ async function readPage(
   const question = { do: 'search' as const, source, limit, text: search, below: names, after: position }
   const { items, next } = await indexes.ask<SearchAnswer>(question)
   return { items, next: next && cursorOf(next), indexing: undefined, problems: [] }
-}
-
-function notIndexed() {
-  return tooManyRequests('the layers are being indexed: try again in a few seconds', 3, 503)
 }
 
 function sourceFor(browsed: Browsed, layers: readonly FileLayer[]): FileSource {
@@ -274,15 +262,12 @@ interface Indexing {
   total: number | undefined
 }
 
+type Run = (signal: AbortSignal, report: (done: number) => void) => Promise<void>
+
 interface Work {
   account: string
   progress: Indexing
   ended: Promise<void>
-}
-
-export interface FileIndexOptions {
-  reader: FileReader
-  jobs: Jobs
 }
 
 /** Indexes layers and compares images, as jobs. Concurrent requests for the same result share one job. */
@@ -294,7 +279,7 @@ export class FileIndexes {
   private readonly works = new Map<string, Work>()
   private readonly unreadable = new LRUCache<string, string>({ max: UNREADABLE_MAX })
 
-  constructor({ reader, jobs }: FileIndexOptions) {
+  constructor({ reader, jobs }: { reader: FileReader; jobs: Jobs }) {
     this.reader = reader
     this.jobs = jobs
   }
@@ -339,7 +324,7 @@ export class FileIndexes {
     if (isMade) return { name }
     const indexing = await this.ensure([...from, ...to], account)
     if (indexing) return { indexing }
-    const sources = { from: sourceOf(a), to: sourceOf(b) }
+    const sources = { from: { layers: a, isImage: true }, to: { layers: b, isImage: true } }
     const comparing = await this.work(name, account, undefined, (signal, progress) =>
       this.reader.run(name, { do: 'compare', name, ...sources }, { signal, progress }),
     )
@@ -386,7 +371,7 @@ export class FileIndexes {
     name: string,
     account: string,
     total: number | undefined,
-    run: (signal: AbortSignal, report: (done: number) => void) => Promise<void>,
+    run: Run,
   ): Promise<Indexing | undefined> {
     const work = this.works.get(name) ?? this.start(name, account, total, run)
     const { promise: late, resolve } = Promise.withResolvers<'late'>()
@@ -398,14 +383,10 @@ export class FileIndexes {
     }
   }
 
-  private start(
-    name: string,
-    account: string,
-    total: number | undefined,
-    run: (signal: AbortSignal, report: (done: number) => void) => Promise<void>,
-  ): Work {
+  private start(name: string, account: string, total: number | undefined, run: Run): Work {
     const own = [...this.works.values()].filter((work) => work.account === account).length
-    if (this.queue.size >= WAITING_MAX || own >= WORKS_PER_ACCOUNT_MAX) throw busy()
+    if (this.queue.size >= WAITING_MAX || own >= WORKS_PER_ACCOUNT_MAX)
+      throw tooManyRequests('too many layers are waiting to be indexed: try again in a minute', 60, 503)
     const work: Work = { account, progress: { done: 0, total }, ended: Promise.resolve() }
     const job = () =>
       this.jobs.runForReaders('index', account, async ({ signal, progress }) => {
@@ -428,17 +409,8 @@ export class FileIndexes {
   }
 }
 
-/** Converts the layers of an image to what the thread needs. */
-function sourceOf(layers: readonly Digest[]): FileSource {
-  return { layers, isImage: true }
-}
-
 function unreadable(digest: string, reason: string) {
   return registryError('UNSUPPORTED', `the files of ${digest} cannot be shown: ${reason}`)
-}
-
-function busy() {
-  return tooManyRequests('too many layers are waiting to be indexed: try again in a minute', 60, 503)
 }
 
 /** Turns a failure of the thread that reads files into what a client sees; other errors stay as they are. */

@@ -97,9 +97,7 @@ export class Indexes {
       this.folder.discard(name)
       work.signal.throwIfAborted()
       const reason = readingError(error)
-      throw reason instanceof TarError
-        ? new FileError({ reason: 'unreadable', message: reason.message })
-        : reason
+      throw reason instanceof TarError ? new FileError('unreadable', reason.message) : reason
     }
     this.keep(name, needed.map(indexName))
   }
@@ -133,17 +131,10 @@ export class Indexes {
       if (found === undefined) throw absent(path)
       const target = view.target(found)
       if (target === undefined)
-        throw new FileError({
-          reason: 'not-a-file',
-          message: `the target of the hard link ${found.row.link} is missing`,
-        })
-      if (target.row.kind !== KIND.file)
-        throw new FileError({ reason: 'not-a-file', message: 'it is not a file with content' })
+        throw new FileError('not-a-file', `the target of the hard link ${found.row.link} is missing`)
+      if (target.row.kind !== KIND.file) throw new FileError('not-a-file', 'it is not a file with content')
       if (target.row.start < 0)
-        throw new FileError({
-          reason: 'not-a-file',
-          message: 'it is a sparse file, which cannot be downloaded alone',
-        })
+        throw new FileError('not-a-file', 'it is a sparse file, which cannot be downloaded alone')
       return { layer: target.index.layer, start: target.row.start, size: target.row.size }
     })
   }
@@ -153,15 +144,11 @@ export class Indexes {
     const watch = this.watch(work)
     const path = this.folder.pathToWrite(name)
     const [before, after] = [this.viewOf(from), this.viewOf(to)]
-    let compared = 0
-    const progress = (done: number) => {
-      compared = done
-    }
     try {
-      await writeChanges(path, before.view, after.view, { progress, check: () => watch(compared) })
+      await writeChanges(path, before.view, after.view, watch)
     } catch (error) {
       this.folder.discard(name)
-      if (error instanceof TarError) throw new FileError({ reason: 'unreadable', message: error.message })
+      if (error instanceof TarError) throw new FileError('unreadable', error.message)
       throw error
     }
     this.keep(name, [...from.layers, ...to.layers].map(indexName))
@@ -219,10 +206,7 @@ export class Indexes {
   private keep(name: string, needed: readonly string[]): void {
     const removed = this.folder.keep(name, new Set(needed))
     if (removed === undefined)
-      throw new FileError({
-        reason: 'full',
-        message: 'the indexes of its layers together are too large to be kept',
-      })
+      throw new FileError('full', 'the indexes of its layers together are too large to be kept')
     for (const other of removed) this.open.delete(other)
   }
 
@@ -286,7 +270,7 @@ export class Indexes {
 
   private notDirectory(view: View, path: readonly string[]): FileError {
     if (view.find(path) === undefined) return absent(path)
-    return new FileError({ reason: 'not-a-directory', message: `/${path.join('/')} is not a directory` })
+    return new FileError('not-a-directory', `/${path.join('/')} is not a directory`)
   }
 }
 
@@ -295,11 +279,11 @@ function listed(view: View, found: Found, parent: readonly string[]): ListedEntr
 }
 
 function missing(what: string): FileError {
-  return new FileError({ reason: 'missing', message: `there is no index of ${what}` })
+  return new FileError('missing', `there is no index of ${what}`)
 }
 
 function absent(path: readonly string[]): FileError {
-  return new FileError({ reason: 'absent', message: `there is no /${path.join('/')}` })
+  return new FileError('absent', `there is no /${path.join('/')}`)
 }
 
 /** How many changes are stored. */
@@ -311,15 +295,17 @@ const PAGE = 200
 /** How many entries are compared before other work of the thread gets a turn. */
 const TURN_ENTRIES = 2000
 
-export interface ComparisonRun {
-  /** Called with the number of entries compared. */
-  progress: (done: number) => void
-  /** Throws when the comparison should end. */
-  check: () => void
-}
-
-/** Compares the files of two images, and writes how they differ to a file, in the order of the paths. */
-async function writeChanges(file: string, from: View, to: View, run: ComparisonRun): Promise<void> {
+/**
+ * Compares the files of two images, and writes how they differ to a file, in the order of the paths.
+ *
+ * @param watch gets the number of entries compared; throws when the comparison should end
+ */
+async function writeChanges(
+  file: string,
+  from: View,
+  to: View,
+  watch: (compared: number) => void,
+): Promise<void> {
   const database = new Database(file, { create: true })
   try {
     for (const pragma of ['journal_mode = MEMORY', 'synchronous = OFF']) database.run(`PRAGMA ${pragma}`)
@@ -327,7 +313,7 @@ async function writeChanges(file: string, from: View, to: View, run: ComparisonR
     database.run('CREATE TABLE summary (value TEXT NOT NULL)')
     database.run('BEGIN')
     const insert = database.prepare<unknown, [string]>('INSERT INTO change (value) VALUES (?)')
-    const comparison = new ImageComparison(from, to, run, (change) => insert.run(JSON.stringify(change)))
+    const comparison = new ImageComparison(from, to, watch, (change) => insert.run(JSON.stringify(change)))
     await comparison.compare([], from.root(), to.root())
     database.run('INSERT INTO summary VALUES (?)', [JSON.stringify(comparison.summary)])
     database.run(`PRAGMA user_version = ${INDEX_VERSION}`)
@@ -339,11 +325,7 @@ async function writeChanges(file: string, from: View, to: View, run: ComparisonR
 }
 
 /** Reads a page of the changes in a file of `writeChanges`, after the change with the number `after`. */
-function readChanges(
-  file: string,
-  after: number,
-  limit: number,
-): { items: Change[]; next: number | undefined; summary: ChangesSummary } {
+function readChanges(file: string, after: number, limit: number): ChangesAnswer {
   const database = new Database(file, { readonly: true })
   try {
     const rows = database
@@ -368,14 +350,14 @@ class ImageComparison {
   readonly summary: ChangesSummary = { added: 0, changed: 0, removed: 0, bytes: 0, truncated: false }
   private readonly from: View
   private readonly to: View
-  private readonly run: ComparisonRun
+  private readonly watch: (compared: number) => void
   private readonly write: (change: Change) => void
   private compared = 0
 
-  constructor(from: View, to: View, run: ComparisonRun, write: (change: Change) => void) {
+  constructor(from: View, to: View, watch: (compared: number) => void, write: (change: Change) => void) {
     this.from = from
     this.to = to
-    this.run = run
+    this.watch = watch
     this.write = write
   }
 
@@ -387,7 +369,10 @@ class ImageComparison {
       const [a, b] = [before.head(), after.head()]
       if (a === undefined && b === undefined) return
       if (this.summary.truncated) return
-      if (++this.compared % TURN_ENTRIES === 0) await this.turn()
+      if (++this.compared % TURN_ENTRIES === 0) {
+        await turn()
+        this.watch(this.compared)
+      }
       const order = a && b ? compareNames(a.row.name, b.row.name) : a ? -1 : 1
       const old = order <= 0 ? before.take() : undefined
       const young = order >= 0 ? after.take() : undefined
@@ -396,12 +381,6 @@ class ImageComparison {
       if (old?.places.length || young?.places.length)
         await this.compare([...path, name], old?.places ?? [], young?.places ?? [])
     }
-  }
-
-  private async turn(): Promise<void> {
-    this.run.progress(this.compared)
-    await turn()
-    this.run.check()
   }
 
   private note(path: string[], old: Found | undefined, young: Found | undefined): void {

@@ -63,11 +63,6 @@ export interface LayerProblem {
   reason: string
 }
 
-interface DirectoryRow {
-  parent: number
-  name: string
-}
-
 /** The index of a layer: its files by directory and name. */
 export class LayerIndex {
   /** The digest of the layer. */
@@ -76,7 +71,7 @@ export class LayerIndex {
   private readonly one: Statement<EntryRow, [number, string]>
   private readonly page: Statement<EntryRow, [number, string, number]>
   private readonly matching: Statement<EntryRow, [number, string, string, number]>
-  private readonly directory: Statement<DirectoryRow, [number]>
+  private readonly directory: Statement<{ parent: number; name: string }, [number]>
 
   /** @throws Error when the file is not a complete index of this version */
   constructor(layer: string, file: string) {
@@ -159,11 +154,6 @@ const KIND_OF_FLAG: Readonly<Record<string, number>> = {
   '6': KIND.fifo,
 }
 
-export interface BuilderLimits {
-  entriesMax: number
-  indexBytesMax: number
-}
-
 type Values = [
   dir: number,
   name: string,
@@ -183,7 +173,7 @@ type Values = [
 /** Writes the index of a layer from the members of its archive. */
 export class IndexBuilder implements TarVisitor {
   private readonly database: Database
-  private readonly limits: BuilderLimits
+  private readonly limits: { entriesMax: number; indexBytesMax: number }
   private readonly insert: Statement<unknown, Values>
   private readonly replace: Statement<unknown, Values>
   private readonly look: Statement<{ kind: number; child: number | null }, [number, string]>
@@ -196,7 +186,7 @@ export class IndexBuilder implements TarVisitor {
   private entries = 0
   private current: { member: TarMember; hasher: Bun.CryptoHasher | undefined } | undefined
 
-  constructor(file: string, limits: BuilderLimits) {
+  constructor(file: string, limits: { entriesMax: number; indexBytesMax: number }) {
     this.limits = limits
     const database = new Database(file, { create: true })
     this.database = database
@@ -393,18 +383,17 @@ type MemberPlace =
 function placeOf({ name }: Pick<TarMember, 'name'>): MemberPlace {
   const text = pathText(name)
   if (name.length > PATH_BYTES_MAX)
-    return {
-      does: 'refuse',
-      path: text.slice(0, 200),
-      reason: `its path is longer than ${PATH_BYTES_MAX} bytes`,
-    }
+    return refuse(text.slice(0, 200), `its path is longer than ${PATH_BYTES_MAX} bytes`)
   const path = text.split('/').filter((part) => part !== '' && part !== '.')
-  if (path.includes('..')) return { does: 'refuse', path: text, reason: 'its path contains ".."' }
-  if (path.length > DEPTH_MAX)
-    return { does: 'refuse', path: text, reason: `it is in more than ${DEPTH_MAX} directories` }
+  if (path.includes('..')) return refuse(text, 'its path contains ".."')
+  if (path.length > DEPTH_MAX) return refuse(text, `it is in more than ${DEPTH_MAX} directories`)
   if (path.some((part) => part.length * 3 > NAME_BYTES_MAX && Buffer.byteLength(part) > NAME_BYTES_MAX))
-    return { does: 'refuse', path: text, reason: `its name is longer than ${NAME_BYTES_MAX} bytes` }
+    return refuse(text, `its name is longer than ${NAME_BYTES_MAX} bytes`)
   return whiteoutOf(path)
+}
+
+function refuse(path: string, reason: string): MemberPlace {
+  return { does: 'refuse', path, reason }
 }
 
 function whiteoutOf(path: string[]): MemberPlace {

@@ -114,7 +114,7 @@ export class FileError extends Error {
   override name = 'FileError'
   readonly reason: FileFailure['reason']
 
-  constructor({ reason, message }: FileFailure) {
+  constructor(reason: FileFailure['reason'], message: string) {
     super(message)
     this.reason = reason
   }

@@ -10,17 +10,19 @@ const INDEXES_BYTES_MAX = 512 * 1024 ** 2
 /** How long the thread is kept without a question. */
 const IDLE_SECONDS_MAX = 60
 
-export interface FileReaderOptions {
+interface FileReaderOptions {
   data: string
   bytesMax?: number
   idleSecondsMax?: number
 }
 
+type Thread = WorkerClient<FileQuestion | ThreadSetup, FileFailure>
+
 /** Reads the files of layers in a thread of low priority, which starts when it is first needed, and ends when it is idle. */
 export class FileReader {
   private readonly options: Required<FileReaderOptions>
   private readonly watchers = new Map<string, (done: number) => void>()
-  private thread: WorkerClient<FileQuestion | ThreadSetup, FileFailure> | undefined
+  private thread: Thread | undefined
   private idle: Timer | undefined
   private isStopped = false
 
@@ -30,7 +32,7 @@ export class FileReader {
 
   /** @throws FileError */
   async ask<T>(question: FileQuestion): Promise<T> {
-    if (this.isStopped) throw new FileError({ reason: 'cancelled', message: 'the server is stopping' })
+    if (this.isStopped) throw new FileError('cancelled', 'the server is stopping')
     const thread = this.thread ?? this.start()
     clearTimeout(this.idle)
     try {
@@ -65,12 +67,12 @@ export class FileReader {
     this.thread = undefined
   }
 
-  private start(): WorkerClient<FileQuestion | ThreadSetup, FileFailure> {
+  private start(): Thread {
     const worker = new Worker(new URL('./file-thread.ts', import.meta.url))
     worker.unref()
-    const thread: WorkerClient<FileQuestion | ThreadSetup, FileFailure> = new WorkerClient(worker, {
+    const thread: Thread = new WorkerClient(worker, {
       name: 'the thread that reads files of layers',
-      toError: (failure) => new FileError(failure),
+      toError: ({ reason, message }) => new FileError(reason, message),
       onFailure: () => {
         if (this.thread === thread) this.thread = undefined
       },
@@ -92,7 +94,7 @@ export class FileReader {
   }
 
   /** A download requests each chunk, so a thread without a message for a minute has no download in progress. */
-  private endWhenIdle(thread: WorkerClient<FileQuestion | ThreadSetup, FileFailure>): void {
+  private endWhenIdle(thread: Thread): void {
     if (this.isStopped) return
     clearTimeout(this.idle)
     this.idle = setTimeout(() => {

@@ -28,12 +28,6 @@ export interface Found {
   places: Place[]
 }
 
-/** A part of a directory. `next` is the name to continue after, if there may be more. */
-export interface FoundPage {
-  items: Found[]
-  next: string | undefined
-}
-
 /**
  * The files of one layer, or of an image: its layers on top of each other, without what whiteouts and opaque directories
  * of upper layers hide (OCI image-spec, layer.md). Symlinks are never followed.
@@ -77,8 +71,8 @@ export class View {
     return found?.row.kind === KIND.directory ? found.places : undefined
   }
 
-  /** Lists a directory by name, after the one named `after`. */
-  list(places: readonly Place[], after: string, limit: number): FoundPage {
+  /** Lists a directory by name, after the one named `after`. `next` is the name to continue after, if there may be more. */
+  list(places: readonly Place[], after: string, limit: number): { items: Found[]; next: string | undefined } {
     const readers = places.map((place) => new Reader(place, after, Math.min(limit + 1, 500)))
     const items: Found[] = []
     let last = after
@@ -247,11 +241,6 @@ export interface Match extends Found {
   path: string[]
 }
 
-export interface MatchPage {
-  items: Match[]
-  next: SearchPosition | undefined
-}
-
 /**
  * Finds the entries below a directory whose names contain a text, without regard to the case of ASCII letters. Layer by
  * layer, the uppermost first: an entry is found in the layer that it is from.
@@ -261,14 +250,8 @@ export interface MatchPage {
 export function search(
   view: View,
   layers: readonly LayerIndex[],
-  query: {
-    text: string
-    below: readonly string[]
-    after: SearchPosition
-    limit: number
-    msMax: number
-  },
-): MatchPage {
+  query: { text: string; below: readonly string[]; after: SearchPosition; limit: number; msMax: number },
+): { items: Match[]; next: SearchPosition | undefined } {
   const { text, below, after, limit, msMax } = query
   const until = performance.now() + msMax
   const wanted = text.replace(/[A-Z]/g, (letter) => letter.toLowerCase())

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { FileIndexes, type FileIndexOptions } from '../../src/files/files.ts'
+import { FileIndexes } from '../../src/files/files.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 
 /** Indexes of layers whose work a test ends. */
@@ -20,7 +20,7 @@ function held() {
     runForReaders: (_: string, __: string, work: (run: object) => Promise<void>) =>
       work({ signal, progress: () => {} }),
   }
-  const indexes = new FileIndexes({ reader, jobs } as unknown as FileIndexOptions)
+  const indexes = new FileIndexes({ reader, jobs } as unknown as ConstructorParameters<typeof FileIndexes>[0])
   let made = 0
   const ensure = (account: string) => {
     const digest = parseDigest(`sha256:${String(++made).padStart(64, '0')}`)
