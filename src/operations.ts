@@ -1,10 +1,8 @@
 import { addressWrites, auditActWrites, auditWrites, noticeWrites } from './accounts/audit-store.ts'
 import { grantsOutlive, grantWrites } from './accounts/grant-store.ts'
 import { accountWrites, credentialWrites, groupWrites, installationWrites } from './accounts/store.ts'
-import { cacheWrites } from './cache/cached-content.ts'
-import { cacheDeletionWrites, evictions, evictionWrites } from './cache/eviction.ts'
-import { pinRows, pinWrites } from './cache/pins.ts'
-import { upstreamWrites } from './cache/store.ts'
+import { cacheDeletionWrites, evictions, evictionWrites, pinWrites } from './cache/eviction.ts'
+import { cacheWrites, upstreamWrites } from './cache/store.ts'
 import type { Db } from './database/database.ts'
 import type { OperationName, Operations } from './database/metadata.ts'
 import { totals, type VersionOfCall } from './database/operation.ts'
@@ -75,7 +73,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const due = dueRows(db)
   const purge = manifestPurge(db, shared)
   const drop = dropLink(db)
-  const cached = evictions(db, shared, { purge, drop, pins: pinRows(db, shared) })
+  const cached = evictions(db, shared, { purge, drop })
   const { limited, limitedParts, set } = quotaLimits(usageReader(db, shared.total))
   const content = registryWrites(db, shared)
   const restores = restoreWrites(db, shared)

@@ -1,8 +1,8 @@
 import { addressReads, auditReads } from '../accounts/audit-store.ts'
 import { grantReads } from '../accounts/grant-store.ts'
 import { accountReads, credentialReads } from '../accounts/store.ts'
-import { pinReads } from '../cache/pins.ts'
-import { cacheLists, cacheReads, upstreamReads } from '../cache/store.ts'
+import { pinReads } from '../cache/eviction.ts'
+import { cacheReads, upstreamReads } from '../cache/store.ts'
 import { digestSearch, labelSearch, manifestPrefixSearch, tagPrefixSearch } from '../content/search-reads.ts'
 import { blobUseReads, catalogReads, storageReads } from '../content/store.ts'
 import type { Db } from '../database/database.ts'
@@ -38,7 +38,6 @@ export function reads(db: Db): Reads {
     history: historyReads(db, registry.repositories),
     catalog: catalogReads(db, registry.repositories),
     cache: cacheReads(db, total),
-    cacheLists: cacheLists(db),
     pins: pinReads(db),
     upstreams: upstreamReads(db),
     blobUses: blobUseReads(db),

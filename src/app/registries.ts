@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import { ProxyCache } from '../cache/cache.ts'
 import { localNamesTaken } from '../cache/store.ts'
-import { AnswerMemory, type TimeLimits } from '../cache/upstream/body.ts'
+import { AnswerMemory, type TimeLimits } from '../cache/upstream/answer.ts'
 import { sharedRequestPlaces } from '../cache/upstream/connections.ts'
 import { UpstreamSet } from '../cache/upstream/upstream.ts'
 import { openStored } from '../cache/upstreams.ts'

@@ -4,6 +4,7 @@ import { type AdminContext, controller, omitAbsent } from '../http/controller.ts
 import { markCreated } from '../http/operation.ts'
 import { mapPage, PageQuery } from '../http/schemas.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../oci/reference.ts'
+import type { Pin } from './eviction.ts'
 import {
   CACHE_OPERATIONS,
   CacheRefreshBody,
@@ -14,22 +15,17 @@ import {
   SettingsBody,
   UPSTREAM_OPERATIONS,
 } from './models.ts'
-import type { Pin } from './pins.ts'
-import type { CacheState, FillState } from './service.ts'
-import type { UpstreamCheck, UpstreamState } from './upstreams.ts'
 
 /** GET /api/v1/cache, /cache/tags, /cache/downloads, /cache/explain; POST /api/v1/cache/refresh, /cache/evict */
 export function cache(context: AdminContext) {
   const { cache } = context.content
   return controller(context, 'cache', '/cache')
-    .get('', async () => toCache(await cache.show()), CACHE_OPERATIONS.get)
-    .get(
-      '/tags',
-      async ({ query }) =>
-        mapPage(await cache.tags(query), ({ isFresh: fresh, ...tag }) => omitAbsent({ ...tag, fresh })),
-      { query: PageQuery, ...CACHE_OPERATIONS.tags },
-    )
-    .get('/downloads', () => ({ items: cache.fills().map(toDownload) }), CACHE_OPERATIONS.downloads)
+    .get('', async () => omitAbsent(await cache.show()), CACHE_OPERATIONS.get)
+    .get('/tags', async ({ query }) => mapPage(await cache.tags(query), omitAbsent), {
+      query: PageQuery,
+      ...CACHE_OPERATIONS.tags,
+    })
+    .get('/downloads', () => ({ items: cache.downloads() }), CACHE_OPERATIONS.downloads)
     .get(
       '/explain',
       ({ query }) => cache.explain(parseRepositoryName(query.repository), parseReference(query.reference)),
@@ -39,52 +35,14 @@ export function cache(context: AdminContext) {
       '/refresh',
       ({ principal, body }) =>
         cache.refresh(principal.act(), parseRepositoryName(body.repository), parseTag(body.tag)),
-      {
-        body: CacheRefreshBody,
-        ...CACHE_OPERATIONS.refresh,
-      },
+      { body: CacheRefreshBody, ...CACHE_OPERATIONS.refresh },
     )
     .post(
       '/evict',
-      async ({ principal, body }) => {
-        await cache.evict(
-          principal.act(),
-          parseRepositoryName(body.repository),
-          parseReference(body.reference),
-        )
-      },
+      ({ principal, body }) =>
+        cache.evict(principal.act(), parseRepositoryName(body.repository), parseReference(body.reference)),
       { body: Named, ...CACHE_OPERATIONS.evict },
     )
-}
-
-function toCache({
-  bytes,
-  manifestBytes,
-  partialBytes,
-  bytesMax: limit,
-  blobs,
-  manifests,
-  fills,
-  use,
-}: CacheState) {
-  const { requests: requestCount, hits: hitCount, hitBytes, downloadedBytes } = use
-  return omitAbsent({
-    bytes,
-    manifestBytes,
-    partialBytes,
-    bytesMax: limit === 0 ? undefined : limit,
-    blobCount: blobs,
-    manifestCount: manifests,
-    downloadCount: fills,
-    requestCount,
-    hitCount,
-    hitBytes,
-    downloadedBytes,
-  })
-}
-
-function toDownload({ digest, repository, size: bytes, received: receivedBytes }: FillState) {
-  return { digest, repository, bytes, receivedBytes }
 }
 
 /** GET, PUT and DELETE /api/v1/pins */
@@ -110,8 +68,8 @@ export function pins(context: AdminContext) {
     })
 }
 
-function toPin({ pattern, reference: pinnedReference, createdAt }: Pin & { createdAt: number }) {
-  return omitAbsent({ pattern, reference: pinnedReference === '' ? undefined : pinnedReference, createdAt })
+function toPin({ pattern, reference, createdAt }: Pin & { createdAt: number }) {
+  return omitAbsent({ pattern, reference: reference === '' ? undefined : reference, createdAt })
 }
 
 const params = t.Object({
@@ -126,9 +84,9 @@ const params = t.Object({
 /** GET /api/v1/upstreams; GET, PUT and DELETE /api/v1/upstreams/:name; POST /api/v1/upstreams/:name/check */
 export function upstreams(context: AdminContext) {
   const { upstreamStates } = context.content
-  const show = async (name: string) => toAnswer(await upstreamStates.get(name))
+  const show = async (name: string) => omitAbsent(await upstreamStates.get(name))
   return controller(context, 'upstreams', '/upstreams')
-    .get('', () => ({ items: upstreamStates.list().map(toAnswer) }), UPSTREAM_OPERATIONS.list)
+    .get('', () => ({ items: upstreamStates.list().map(omitAbsent) }), UPSTREAM_OPERATIONS.list)
     .get('/:name', ({ params: { name } }) => show(name), { params, ...UPSTREAM_OPERATIONS.get })
     .put(
       '/:name',
@@ -142,19 +100,8 @@ export function upstreams(context: AdminContext) {
       params,
       ...UPSTREAM_OPERATIONS.remove,
     })
-    .post('/:name/check', async ({ params: { name } }) => toCheck(await upstreamStates.check(name)), {
+    .post('/:name/check', ({ params: { name } }) => upstreamStates.check(name), {
       params,
       ...UPSTREAM_OPERATIONS.check,
     })
-}
-
-function toAnswer({ lastCheck, ...state }: UpstreamState) {
-  return omitAbsent({
-    ...state,
-    lastCheck: lastCheck && omitAbsent({ at: lastCheck.at, ...toCheck(lastCheck) }),
-  })
-}
-
-function toCheck({ isReached: reachable, milliseconds, message }: UpstreamCheck) {
-  return { reachable, durationMilliseconds: milliseconds, message }
 }

@@ -7,13 +7,12 @@ import type { Blobs } from '../registry/registry.ts'
 import { pullOnly } from '../registry/store.ts'
 import type { OpenBlob } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { Fill, FillOrder } from './fill.ts'
-import type { Fills } from './fills.ts'
+import type { Fill, FillOrder, Fills } from './fills.ts'
 import { Flights, inTime, type LastUse, unlessUnknown } from './flights.ts'
 import type { SearchableLabels } from './manifests.ts'
 import type { Passages } from './passages.ts'
 import { evictingOnce, type Room, unlessFull } from './room.ts'
-import { refusalOf, UpstreamError } from './upstream/failure.ts'
+import { refusalOf, UpstreamError } from './upstream/answer.ts'
 import type { Upstream, UpstreamSet } from './upstream/upstream.ts'
 
 /** Blobs up to this size are sent only when they are complete. */
@@ -22,12 +21,10 @@ const WHOLE_BYTES_MAX = 64 * 1024
 /** Blobs, where repositories whose names begin with an upstream's are cached from there. */
 export class CachedBlobs implements Blobs {
   private readonly options: CachedBlobsOptions
-  private readonly lending: Lending
   readonly sizes: Flights
 
   constructor(options: CachedBlobsOptions) {
     this.options = options
-    this.lending = new Lending(options)
     this.sizes = new Flights(options.monotonic)
   }
 
@@ -38,9 +35,8 @@ export class CachedBlobs implements Blobs {
     if (upstream === undefined) return await local.getSize(repository, digest, principal)
     const here = await unlessUnknown(local.getSize(repository, digest))
     if (here !== undefined) return here
-    const find = async () =>
-      this.lending.findSize(upstream, repository, digest) ?? (await this.sizeAt(upstream, repository, digest))
-    return await this.refusing(repository, digest, find)
+    const wanted = { upstream, repository, digest }
+    return await this.refusing(wanted, async () => this.findSize(wanted) ?? (await this.sizeAt(wanted)))
   }
 
   open(repository: RepositoryName, digest: Digest): Promise<OpenBlob> {
@@ -56,7 +52,7 @@ export class CachedBlobs implements Blobs {
     digest: Digest,
   ): Promise<OpenBlob> {
     const { local, lastUse, onRequest, onHitRead } = this.options
-    const isFilling = this.lending.fillOf(upstream, repository, digest) !== undefined
+    const isFilling = this.fillOf(upstream, repository, digest) !== undefined
     const here = isFilling ? undefined : await unlessUnknown(local.open(repository, digest))
     if (here !== undefined) {
       lastUse.note(repository, digest, true)
@@ -67,7 +63,7 @@ export class CachedBlobs implements Blobs {
       }
       return { size: here.size, read }
     }
-    const fetched = await this.fetchInTime(upstream, repository, digest)
+    const fetched = await this.fetchInTime({ upstream, repository, digest })
     lastUse.note(repository, digest, true)
     return fetched
   }
@@ -101,8 +97,7 @@ export class CachedBlobs implements Blobs {
       // Other repositories may link it, too.
       damaged.hide(digest)
       await this.evict(repository, digest)
-      const again = await this.fetchInTime(upstream, repository, digest)
-      return await again.read(range)
+      return await (await this.fetchInTime({ upstream, repository, digest })).read(range)
     }
   }
 
@@ -112,19 +107,18 @@ export class CachedBlobs implements Blobs {
     await room.removeBytes(blobs)
   }
 
-  private async fetchInTime(
-    upstream: Upstream,
-    repository: RepositoryName,
-    digest: Digest,
-  ): Promise<OpenBlob> {
+  private async fetchInTime(wanted: Wanted): Promise<OpenBlob> {
     const { firstByteMs, monotonic } = this.options
     const until = monotonic() + firstByteMs
-    return await this.refusing(repository, digest, () =>
-      inTime(this.fetch(upstream, repository, digest, { until, attempts: 3 }), firstByteMs, upstream),
+    return await this.refusing(wanted, () =>
+      inTime(this.fetch(wanted, { until, attempts: 3 }), firstByteMs, wanted.upstream),
     )
   }
 
-  private async refusing<T>(repository: RepositoryName, digest: Digest, work: () => Promise<T>): Promise<T> {
+  private async refusing<T>(
+    { repository, digest }: Pick<Wanted, 'repository' | 'digest'>,
+    work: () => Promise<T>,
+  ): Promise<T> {
     const key = `${repository}@${digest}`
     let isRemembered = true
     try {
@@ -143,30 +137,28 @@ export class CachedBlobs implements Blobs {
    * linked if a cached manifest of this repository names it. Otherwise the upstream must confirm that this repository
    * has the blob.
    */
-  private async fetch(
-    upstream: Upstream,
-    repository: RepositoryName,
-    digest: Digest,
-    limits: FetchLimits,
-  ): Promise<OpenBlob> {
+  private async fetch(wanted: Wanted, limits: FetchLimits): Promise<OpenBlob> {
     const { metadata, fills, room, damaged } = this.options
-    const running = this.lending.fillOf(upstream, repository, digest)
+    const { upstream, repository, digest } = wanted
+    const running = this.fillOf(upstream, repository, digest)
     if (running !== undefined) return await this.join(running, repository, limits)
     const named = findNamedSize(metadata, repository, digest)
     if (named !== undefined) {
-      const own = await this.findOwn(upstream, repository, digest, named, limits)
+      const own = await this.findOwn({ ...wanted, size: named }, limits)
       if (own !== undefined) return own
     }
     const needsWord =
       named === undefined ||
       fills.find(digest) !== undefined ||
-      this.lending.isLendable(digest, upstream) ||
-      room.needsConfirmation({ bytes: named, upload: fills.uploadOf({ digest, upstream }) })
-    const size = needsWord ? await this.sizeAt(upstream, repository, digest) : named
-    if (named !== undefined && size !== named) throw otherSize(upstream.name, digest, size, named)
-    const order = { digest, size, upstream, repository }
-    const lent =
-      needsWord && this.lending.isLendable(digest, upstream) ? await this.lend(order, limits) : undefined
+      this.isLendable(digest, upstream) ||
+      room.needsConfirmation({ bytes: named, upload: fills.uploadOf(wanted) })
+    const size = needsWord ? await this.sizeAt(wanted) : named
+    if (named !== undefined && size !== named) {
+      const what = `${upstream.name} says ${digest} has ${size} bytes, and its manifest ${named}`
+      throw new UpstreamError('wrong', what)
+    }
+    const order = { ...wanted, size }
+    const lent = needsWord && this.isLendable(digest, upstream) ? await this.lend(order, limits) : undefined
     if (lent !== undefined) return lent
     let isHere = false
     const find = () => fills.find(digest)
@@ -174,41 +166,32 @@ export class CachedBlobs implements Blobs {
     const need = { bytes: size, upload: fills.uploadOf(order) }
     const fill = await room.admit(find, need, () => {
       // Another fill may have ended in the meantime.
-      isHere = isStored() && this.lending.isLendable(digest, upstream)
-      return isHere ? undefined : this.begin(order)
+      isHere = isStored() && this.isLendable(digest, upstream)
+      if (isHere) return undefined
+      this.options.onRequest(upstream.name, 'miss')
+      return fills.begin(order)
     })
     const isForeign = fill !== undefined && fill.order.upstream !== upstream
     // It may have been published since, without a link for this repository.
     const isOver = fill !== undefined && find() !== fill
-    if ((isHere || isOver || (isForeign && !needsWord)) && limits.attempts > 1) {
-      return await this.fetch(upstream, repository, digest, { ...limits, attempts: limits.attempts - 1 })
-    }
-    const isShared = !isForeign || (needsWord && this.lending.mayLend(fill.order.upstream.name, upstream))
+    if ((isHere || isOver || (isForeign && !needsWord)) && limits.attempts > 1)
+      return await this.fetch(wanted, { ...limits, attempts: limits.attempts - 1 })
+    const isShared = !isForeign || (needsWord && this.mayLend(fill.order.upstream.name, upstream))
     if (fill === undefined || fill.order.size !== size || !isShared) return this.through(order, limits)
     return await this.join(fill, repository, limits)
   }
 
   /** Opens a blob that the same upstream has sent, or is sending, for another repository, and that a manifest names. */
-  private async findOwn(
-    upstream: Upstream,
-    repository: RepositoryName,
-    digest: Digest,
-    size: number,
-    limits: FetchLimits,
-  ): Promise<OpenBlob | undefined> {
+  private async findOwn(order: FillOrder, limits: FetchLimits): Promise<OpenBlob | undefined> {
     const { metadata, fills } = this.options
+    const { upstream, repository, digest, size } = order
     if (metadata.cache.findLender(upstream.name, digest) === size) {
-      const lent = await this.lend({ digest, size, upstream, repository }, limits)
+      const lent = await this.lend(order, limits)
       if (lent !== undefined) return lent
     }
     const running = fills.find(digest)
     const isOwn = running?.order.upstream === upstream && running.order.size === size
     return isOwn ? await this.join(running, repository, limits) : undefined
-  }
-
-  private begin(order: FillOrder): Fill {
-    this.options.onRequest(order.upstream.name, 'miss')
-    return this.options.fills.begin(order)
   }
 
   private async join(fill: Fill, repository: RepositoryName, limits: FetchLimits): Promise<OpenBlob> {
@@ -235,7 +218,7 @@ export class CachedBlobs implements Blobs {
     const followed = {
       size,
       read: (range: ByteRange) =>
-        this.refusing(repository, digest, async () => {
+        this.refusing({ repository, digest }, async () => {
           const reached = inTime(fill.reach(range), limits.until - monotonic(), upstream)
           return await reached.then(
             () => fill.follow(range),
@@ -252,8 +235,7 @@ export class CachedBlobs implements Blobs {
     return {
       size: order.size,
       isSendable: (range) => passages.isSendable(range),
-      read: (range) =>
-        this.refusing(order.repository, order.digest, () => passages.open(order, range, until - monotonic())),
+      read: (range) => this.refusing(order, () => passages.open(order, range, until - monotonic())),
     }
   }
 
@@ -277,18 +259,47 @@ export class CachedBlobs implements Blobs {
     })
   }
 
-  private async sizeAt(upstream: Upstream, repository: RepositoryName, digest: Digest): Promise<number> {
-    const { firstByteMs } = this.options
+  private async sizeAt({ upstream, repository, digest }: Wanted): Promise<number> {
+    const { firstByteMs, metadata } = this.options
     const size = await this.sizes.join(`${repository}@${digest}`, () =>
       upstream.getBlobSize(repository, digest, firstByteMs),
     )
     // Without room for it, nobody would compare the digest of an empty body.
     if (size === 0 && digest !== digestOf(new Uint8Array(), algorithmOf(digest)))
       throw new UpstreamError('wrong', `${upstream.name} says ${digest} has 0 bytes`)
-    if (size !== undefined) return size
-    const named = findNamedSize(this.options.metadata, repository, digest)
-    if (named !== undefined) return named
+    const known = size ?? findNamedSize(metadata, repository, digest)
+    if (known !== undefined) return known
     throw new UpstreamError('wrong', `${upstream.name} does not say the size of ${digest}`)
+  }
+
+  /** Returns the running fill of a blob that this repository has requested. Joining it needs no other look-up. */
+  private fillOf(upstream: Upstream, repository: RepositoryName, digest: Digest): Fill | undefined {
+    const fill = this.options.fills.find(digest)
+    return fill?.order.upstream === upstream && fill.repositories.has(repository) ? fill : undefined
+  }
+
+  /** Returns the size of a blob that the repository does not link, and that GET sends without asking the upstream. */
+  private findSize({ upstream, repository, digest }: Wanted): number | undefined {
+    const { metadata, fills, damaged } = this.options
+    const running = fills.find(digest)
+    const own = this.fillOf(upstream, repository, digest)
+    if (own !== undefined) return own.order.size
+    const named = findNamedSize(metadata, repository, digest)
+    if (named === undefined) return undefined
+    if (running?.order.upstream === upstream && running.order.size === named) return named
+    const isLent = metadata.cache.findLender(upstream.name, digest) === named && !damaged.isHidden(digest)
+    return isLent ? named : undefined
+  }
+
+  /** Reports whether a stored blob can be linked into a repository of an upstream, once that upstream has confirmed it. */
+  private isLendable(digest: Digest, to: Upstream): boolean {
+    return this.options.metadata.cache.holders(digest).some(({ upstream }) => this.mayLend(upstream, to))
+  }
+
+  /** Reports whether content of this holder can be used for an upstream. Undefined stands for pushed content. */
+  private mayLend(holder: string | undefined, to: Upstream): boolean {
+    if (holder === undefined || holder === to.name) return true
+    return this.options.upstreams.find(holder)?.settings.isPrivate === false
   }
 }
 
@@ -319,53 +330,15 @@ export interface CachedBlobsOptions {
   onHitRead(bytes: number): void
 }
 
+/** A blob that a client has requested, of an upstream. */
+type Wanted = Omit<FillOrder, 'size'>
+
 /** The limits of one request's fetch. */
 interface FetchLimits {
   /** The time by which the client must get a status line, in milliseconds of the monotonic clock. */
   until: number
   /** How many attempts are left. The state may change during each. */
   attempts: number
-}
-
-type LendingOptions = Pick<CachedBlobsOptions, 'metadata' | 'upstreams' | 'fills' | 'damaged'>
-
-/** Decides for which repositories a blob can be used that is here, or is being fetched. */
-class Lending {
-  private readonly options: LendingOptions
-
-  constructor(options: LendingOptions) {
-    this.options = options
-  }
-
-  /** Returns the running fill of a blob that this repository has requested. Joining it needs no other look-up. */
-  fillOf(upstream: Upstream, repository: RepositoryName, digest: Digest): Fill | undefined {
-    const fill = this.options.fills.find(digest)
-    return fill?.order.upstream === upstream && fill.repositories.has(repository) ? fill : undefined
-  }
-
-  /** Returns the size of a blob that the repository does not link, and that GET sends without asking the upstream. */
-  findSize(upstream: Upstream, repository: RepositoryName, digest: Digest): number | undefined {
-    const { metadata, fills, damaged } = this.options
-    const running = fills.find(digest)
-    const own = this.fillOf(upstream, repository, digest)
-    if (own !== undefined) return own.order.size
-    const named = findNamedSize(metadata, repository, digest)
-    if (named === undefined) return undefined
-    if (running?.order.upstream === upstream && running.order.size === named) return named
-    const isLent = metadata.cache.findLender(upstream.name, digest) === named && !damaged.isHidden(digest)
-    return isLent ? named : undefined
-  }
-
-  /** Reports whether a stored blob can be linked into a repository of an upstream, once that upstream has confirmed it. */
-  isLendable(digest: Digest, to: Upstream): boolean {
-    return this.options.metadata.cache.holders(digest).some(({ upstream }) => this.mayLend(upstream, to))
-  }
-
-  /** Reports whether content of this holder can be used for an upstream. Undefined stands for pushed content. */
-  mayLend(holder: string | undefined, to: Upstream): boolean {
-    if (holder === undefined || holder === to.name) return true
-    return this.options.upstreams.find(holder)?.settings.isPrivate === false
-  }
 }
 
 /** Larger manifests are not read, because that would hold up other requests. The upstream is asked instead. */
@@ -380,9 +353,4 @@ function findNamedSize(metadata: Metadata, repository: RepositoryName, digest: D
     if (part !== undefined && part.size > 0) return part.size
   }
   return undefined
-}
-
-/** Returns the error for an upstream that states another size than the manifest. */
-function otherSize(upstream: string, digest: Digest, size: number, named: number): UpstreamError {
-  return new UpstreamError('wrong', `${upstream} says ${digest} has ${size} bytes, and its manifest ${named}`)
 }

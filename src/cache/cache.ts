@@ -10,10 +10,9 @@ import type { CacheCounts } from '../runtime/metrics.ts'
 import type { BlobStore, FillStore } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import { CachedBlobs, type CachedBlobsOptions } from './blobs.ts'
-import type { Fill } from './fill.ts'
-import { Fills } from './fills.ts'
+import { type Fill, Fills } from './fills.ts'
 import { LastUse } from './flights.ts'
-import { CachedLists } from './lists.ts'
+import { cachedLists } from './lists.ts'
 import { CachedManifests, type CachedManifestsOptions, type SearchableLabels } from './manifests.ts'
 import { Passages } from './passages.ts'
 import { evictingOnce, Partials, Room } from './room.ts'
@@ -117,7 +116,7 @@ export class ProxyCache {
         counts.hitBytes += bytes
       },
     })
-    const lists = new CachedLists({
+    const lists = cachedLists({
       ...shared,
       tags: local.tags,
       referrers: local.referrers,

@@ -2,8 +2,8 @@ import { LRUCache } from 'lru-cache'
 import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { Use } from './cached-content.ts'
-import { UpstreamError } from './upstream/failure.ts'
+import type { Use } from './store.ts'
+import { UpstreamError } from './upstream/answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 /** How long the 404 responses of upstreams are cached, how many of them, and how many characters in total. */
@@ -11,17 +11,12 @@ const REMEMBERED_MILLISECONDS = 30_000
 const REMEMBERED_MAX = 10_000
 const REMEMBERED_CHARACTERS_MAX = 2 * 1024 * 1024
 
-/** A cached 404. Caching the error itself would keep its stack, its cause, and everything that they reference. */
-interface Absent {
-  until: number
-  message: string
-}
-
 /** Runs one request at a time for each key and shares its result with all callers. A 404 is cached for a short time. */
 export class Flights {
   private readonly monotonic: () => number
   private readonly flights = new Map<string, Promise<unknown>>()
-  private readonly absent: LRUCache<string, Absent>
+  /** The cached 404s. The errors themselves would keep their stacks, their causes, and everything that those reference. */
+  private readonly absent: LRUCache<string, { until: number; message: string }>
 
   /**
    * @param monotonic milliseconds of a clock that never goes back
@@ -117,7 +112,7 @@ export class LastUse {
   note(repository: RepositoryName, digest: Digest, isBlob: boolean): void {
     const known = this.uses.get(repository)?.get(digest)
     if (known !== undefined) known.at = this.now()
-    else if (this.count < USES_MAX) this.add({ repository, digest, isBlob, at: this.now() })
+    else this.add({ repository, digest, isBlob, at: this.now() })
   }
 
   /** Writes the recorded uses. Those that cannot be written, for example because the disk is full, stay recorded. */
@@ -130,17 +125,14 @@ export class LastUse {
       for (; written < uses.length; written += USES_PER_WRITE)
         await this.write(uses.slice(written, written + USES_PER_WRITE))
     } finally {
-      for (const use of uses.slice(written)) this.keep(use)
+      // Those with a newer use are dropped.
+      for (const use of uses.slice(written))
+        if (!this.uses.get(use.repository)?.has(use.digest)) this.add(use)
     }
   }
 
-  /** Records a use again, unless there is a newer one. */
-  private keep(use: Use): void {
-    const isKnown = this.uses.get(use.repository)?.has(use.digest) ?? false
-    if (!isKnown && this.count < USES_MAX) this.add(use)
-  }
-
   private add(use: Use): void {
+    if (this.count >= USES_MAX) return
     const inRepository = this.uses.get(use.repository)
     if (inRepository === undefined) this.uses.set(use.repository, new Map([[use.digest, use]]))
     else inRepository.set(use.digest, use)

@@ -1,15 +1,14 @@
 import { LRUCache } from 'lru-cache'
 import type { Metadata } from '../database/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
-import { RegistryError } from '../oci/error.ts'
 import { readParts } from '../oci/manifest.ts'
 import { type RepositoryName, referrersTag, type Tag, tryParseTag } from '../oci/reference.ts'
-import type { Listing, Manifests, Page, ReferrerDescriptor, Referrers, Tags } from '../registry/registry.ts'
+import type { Listing, Manifests, ReferrerDescriptor, Referrers, Tags } from '../registry/registry.ts'
 import { inTime, unlessUnknown } from './flights.ts'
-import { refusalOf, STALE_REASONS, UpstreamError } from './upstream/failure.ts'
+import { refusalOf, STALE_REASONS, UpstreamError } from './upstream/answer.ts'
 import type { Upstream, UpstreamSet } from './upstream/upstream.ts'
 
-export interface CachedListsOptions extends ListTimes {
+interface CachedListsOptions {
   tags: Tags
   referrers: Referrers
   /** The manifests, including those of upstreams, for referrers tags. */
@@ -18,77 +17,59 @@ export interface CachedListsOptions extends ListTimes {
   upstreams: UpstreamSet
   monotonic: () => number
   freshMs: number
+  /** How long an upstream may take for a list, if something is cached that can be listed instead. */
+  deadlineMs: number
+  /** How long it may take otherwise. */
+  firstByteMs: number
 }
 
 /** Lists tags and referrers: the upstream's while it responds, otherwise what is cached. */
-export class CachedLists {
-  readonly tags: Tags
-  readonly referrers: Referrers
-  private readonly pages: ListPages
-
-  constructor(options: CachedListsOptions) {
-    this.pages = new ListPages(options)
-    this.tags = cachedTags({ ...options, pages: this.pages })
-    this.referrers = cachedReferrers({ ...options, pages: this.pages })
-  }
-
-  /** Drops the cached responses of upstreams. */
-  forgetAnswers(): void {
-    this.pages.forget()
+export function cachedLists(options: CachedListsOptions) {
+  const pages = new ListPages(options)
+  return {
+    tags: cachedTags(options, pages),
+    referrers: cachedReferrers(options, pages),
+    /** Drops the cached responses of upstreams. */
+    forgetAnswers: () => pages.forget(),
   }
 }
 
 /** How many tags are requested per page of an upstream. */
 const PAGE_MAX = 1000
 
-export interface CachedTagsOptions extends ListTimes {
-  tags: Tags
-  upstreams: UpstreamSet
-  pages: ListPages
-}
-
-/** Lists tags: the upstream's while it responds, otherwise those that are cached. */
-function cachedTags(options: CachedTagsOptions): Tags {
-  const { tags, upstreams } = options
+function cachedTags(
+  { tags, upstreams, deadlineMs, firstByteMs }: CachedListsOptions,
+  pages: ListPages,
+): Tags {
   return {
     async list(repository, page) {
       const upstream = upstreams.of(repository)
       if (upstream === undefined) return await tags.list(repository, page)
-      const none = { last: '', limit: 0 }
-      const isHere = (await unlessUnknown(tags.list(repository, none))) !== undefined
-      const listing = tagsOf(options, upstream, repository, page, clientWaitOf(options, isHere))
+      const { last, limit } = page
+      const isHere = (await unlessUnknown(tags.list(repository, { last: '', limit: 0 }))) !== undefined
+      const clientWaitMs = isHere ? deadlineMs : firstByteMs
+      const query = new URLSearchParams({ n: String(Math.min(Math.max(limit, 1), PAGE_MAX)) })
+      if (last !== '') query.set('last', last)
+      const listing = pages.list<Tag>({
+        upstream,
+        repository,
+        list: 'tags',
+        last,
+        limit,
+        query: query.toString(),
+        clientWaitMs,
+        read: async (from) => {
+          const { bytes, nextQuery } = await upstream.getList(repository, `tags/list?${from}`, clientWaitMs)
+          return { entries: parseTags(bytes, upstream), nextQuery, bytes: bytes.length }
+        },
+        nameOf: (tag) => tag,
+        skip: tagsAfter,
+      })
       return await orCached(listing, upstream, `the list of tags of ${repository}`, () =>
         unlessUnknown(tags.list(repository, page)),
       )
     },
   }
-}
-
-/** Returns the upstream's tags. */
-async function tagsOf(
-  { pages }: CachedTagsOptions,
-  upstream: Upstream,
-  repository: RepositoryName,
-  { last, limit }: Page,
-  clientWaitMs: number,
-): Promise<Listing<Tag>> {
-  const query = new URLSearchParams({ n: String(Math.min(Math.max(limit, 1), PAGE_MAX)) })
-  if (last !== '') query.set('last', last)
-  return await pages.list<Tag>({
-    upstream,
-    repository,
-    list: 'tags',
-    last,
-    limit,
-    query: query.toString(),
-    clientWaitMs,
-    read: async (from) => {
-      const { bytes, nextQuery } = await upstream.getList(repository, `tags/list?${from}`, clientWaitMs)
-      return { entries: parseTags(bytes, upstream), nextQuery, bytes: bytes.length }
-    },
-    nameOf: (tag) => tag,
-    skip: tagsAfter,
-  })
 }
 
 /**
@@ -126,26 +107,15 @@ const READ_TIME_SHARE = 0.75
 /** How many referrers a response has. */
 const REFERRERS_PAGE_MAX = 1000
 
-export interface CachedReferrersOptions extends ListTimes {
-  referrers: Referrers
-  /** The manifests, including those of upstreams, for referrers tags. */
-  manifests: Pick<Manifests, 'get'>
-  metadata: Metadata
-  upstreams: UpstreamSet
-  pages: ListPages
-  monotonic: () => number
-}
-
-/** Lists referrers: the upstream's while it responds, otherwise what is cached. */
-function cachedReferrers(options: CachedReferrersOptions): Referrers {
-  const { referrers, metadata, upstreams, pages } = options
+function cachedReferrers(options: CachedListsOptions, pages: ListPages): Referrers {
+  const { referrers, metadata, upstreams, deadlineMs, firstByteMs } = options
   return {
     async list(repository, subject, query) {
       const upstream = upstreams.of(repository)
       if (upstream === undefined) return await referrers.list(repository, subject, query)
       const { artifactType, last } = query
       const isHere = metadata.manifests.findByDigest(repository, subject) !== undefined
-      const clientWaitMs = clientWaitOf(options, isHere)
+      const clientWaitMs = isHere ? deadlineMs : firstByteMs
       const listing = pages.list<ReferrerDescriptor>({
         upstream,
         repository,
@@ -187,7 +157,7 @@ interface ReferrersRead {
 
 /** Uses the referrers API, or the referrers tag without it (distribution-spec, "Referrers Tag Schema"). */
 async function readReferrers(
-  options: CachedReferrersOptions,
+  options: CachedListsOptions,
   read: ReferrersRead,
 ): Promise<UpstreamPage<ReferrerDescriptor>> {
   try {
@@ -196,20 +166,16 @@ async function readReferrers(
     const { kind } = Object(error) as UpstreamError
     if (read.from !== '' || (kind !== 'absent' && kind !== 'unsupported')) throw error
   }
-  try {
-    const { bytes, warning } = await options.manifests.get(read.repository, {
-      tag: referrersTag(read.subject),
-    })
-    return { entries: descriptorsOf(bytes), nextQuery: undefined, bytes: bytes.length, warning }
-  } catch (error) {
-    if (!(error instanceof RegistryError) || error.status !== 404) throw error
-    return { entries: [], nextQuery: undefined, bytes: 0 }
-  }
+  const tag = referrersTag(read.subject)
+  const found = await unlessUnknown(options.manifests.get(read.repository, { tag }))
+  if (found === undefined) return { entries: [], nextQuery: undefined, bytes: 0 }
+  const { bytes, warning } = found
+  return { entries: descriptorsOf(bytes), nextQuery: undefined, bytes: bytes.length, warning }
 }
 
 /** Reads pages within the limits. If a later page fails, the client's next request continues with it. */
 async function readPages(
-  { monotonic }: CachedReferrersOptions,
+  { monotonic }: CachedListsOptions,
   { upstream, repository, subject, from, clientWaitMs }: ReferrersRead,
 ): Promise<UpstreamPage<ReferrerDescriptor>> {
   const until = monotonic() + clientWaitMs * READ_TIME_SHARE
@@ -249,18 +215,6 @@ function descriptorsOf(bytes: Uint8Array): ReferrerDescriptor[] {
     ...(artifactType !== undefined && { artifactType }),
     ...(Object.keys(annotations).length > 0 && { annotations }),
   }))
-}
-
-/** How long an upstream may take for a list. */
-interface ListTimes {
-  /** If something is cached that can be listed instead. */
-  deadlineMs: number
-  firstByteMs: number
-}
-
-/** Returns how long a client waits for a list, in milliseconds. */
-function clientWaitOf({ deadlineMs, firstByteMs }: ListTimes, isHere: boolean): number {
-  return isHere ? deadlineMs : firstByteMs
 }
 
 /**
@@ -313,7 +267,7 @@ interface UpstreamPage<T> {
 }
 
 /** What a client asks for. */
-export interface ListRequest<T> {
+interface ListRequest<T> {
   upstream: Upstream
   repository: RepositoryName
   /** Identifies the list in the repository. */
@@ -335,22 +289,14 @@ export interface ListRequest<T> {
 }
 
 /** A page that is cached or being read. */
-interface Entry {
-  until: number
-  page: Promise<UpstreamPage<unknown>>
-}
-
-export interface ListPagesOptions {
-  monotonic: () => number
-  freshMs: number
-}
+type Entry = { until: number; page: Promise<UpstreamPage<unknown>> }
 
 /**
  * Divides the lists of upstreams into the pages that clients request. Upstreams may have smaller or larger pages than
  * requested, and cursors of their own, so the upstream's page that continues after an entry is remembered.
  */
 class ListPages {
-  private readonly options: ListPagesOptions
+  private readonly options: CachedListsOptions
   private readonly pages = new LRUCache<string, Entry>({ max: PAGES_MAX, maxSize: PAGES_BYTES_MAX })
   /** The query of the upstream's page that continues at a place: it begins there, or contains it. */
   private readonly cursors = new LRUCache<string, string>({
@@ -359,7 +305,7 @@ class ListPages {
     sizeCalculation: (query, place) => query.length + place.length,
   })
 
-  constructor(options: ListPagesOptions) {
+  constructor(options: CachedListsOptions) {
     this.options = options
   }
 

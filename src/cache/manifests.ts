@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { type Condition, SYSTEM, type Write } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
@@ -8,10 +9,8 @@ import type { Manifests, StoredManifest } from '../registry/registry.ts'
 import { pullOnly } from '../registry/store.ts'
 import { Flights, inTime, type LastUse, throwUnlessUnknown, unlessUnknown } from './flights.ts'
 import { evictingOnce, type Room, unlessFull } from './room.ts'
-import { type CheckFailure, type StaleNews, TagChecks } from './tag-checks.ts'
-import type { AnswerTime } from './upstream/endpoints.ts'
-import { refusalOf, UpstreamError } from './upstream/failure.ts'
-import type { FetchedManifest, Upstream, UpstreamSet } from './upstream/upstream.ts'
+import { refusalOf, STALE_REASONS, UpstreamError, type UpstreamErrorKind } from './upstream/answer.ts'
+import type { AnswerTime, FetchedManifest, Upstream, UpstreamSet } from './upstream/upstream.ts'
 
 /** Finds the labels that a search shows. */
 export interface SearchableLabels {
@@ -113,12 +112,10 @@ export class CachedManifests implements Manifests {
   }
 
   /** Deleting cached content evicts it. The next pull fetches it again. */
-  async delete(
-    ...[caller, repository, reference, precondition]: Parameters<Manifests['delete']>
-  ): Promise<void> {
+  async delete(...args: Parameters<Manifests['delete']>): Promise<void> {
     const { local, upstreams, now } = this.options
-    if (upstreams.of(repository) === undefined)
-      return await local.delete(caller, repository, reference, precondition)
+    const [caller, repository, reference, precondition] = args
+    if (upstreams.of(repository) === undefined) return await local.delete(...args)
     await this.evict({ caller, at: now() }, repository, reference, precondition)
   }
 
@@ -184,20 +181,17 @@ export class CachedManifests implements Manifests {
     repository: RepositoryName,
     reference: Reference,
   ): Promise<StoredManifest | undefined> {
-    const name = formatReference(reference)
+    const key = `${repository}@${formatReference(reference)}`
     try {
-      const flight = this.flights.join(`${repository}@${name}`, async () => {
+      const flight = this.flights.join(key, async () => {
         const passed = await this.fetchOne(upstream, repository, reference, reference.tag)
         if (reference.tag !== undefined) this.checks.noteFetched(repository, reference.tag)
         return passed
       })
       return await inTime(flight, this.options.firstByteMs, upstream)
     } catch (error) {
-      throw refusalOf(
-        error,
-        `${repository}${reference.tag === undefined ? '@' : ':'}${name}`,
-        'MANIFEST_UNKNOWN',
-      )
+      const what = reference.tag === undefined ? key : `${repository}:${reference.tag}`
+      throw refusalOf(error, what, 'MANIFEST_UNKNOWN')
     }
   }
 
@@ -212,14 +206,10 @@ export class CachedManifests implements Manifests {
       return
     }
     // By digest, because the tag may have moved since.
-    const passed = await this.fetchOne(
-      upstream,
-      repository,
-      digest === undefined ? { tag } : { digest },
-      tag,
-      time,
-    )
-    if (passed !== undefined) throw noSpace()
+    const reference = digest === undefined ? { tag } : { digest }
+    if ((await this.fetchOne(upstream, repository, reference, tag, time)) === undefined) return
+    const full = 'there is no space for the manifest: raise cache.bytes-max, or free some space on the disk'
+    throw registryError('INTERNAL', full, { status: 507 })
   }
 
   /** Fetches and stores a manifest. If there is no space for it, even after an eviction, returns it without storing it. */
@@ -230,7 +220,7 @@ export class CachedManifests implements Manifests {
     tag: Tag | undefined,
     time: AnswerTime = { deadlineMs: this.options.firstByteMs },
   ): Promise<StoredManifest | undefined> {
-    const { metadata, room, now, manifestBytesMax: bytesMax, readManifest } = this.options
+    const { metadata, room, now, manifestBytesMax: bytesMax, readManifest, labels } = this.options
     using fetched = await upstream.getManifest(repository, reference, { bytesMax, ...time })
     const reading = readManifest(repository, reference, fetched)
     const { manifest: parsed, payload } = await orBlame(upstream, reading)
@@ -242,8 +232,8 @@ export class CachedManifests implements Manifests {
       throw new UpstreamError('wrong', `${upstream.name} sends ${actual} for ${expected}`)
     }
     const { bytes } = fetched
-    const labels = await this.options.labels.of(repository, parsed, bytes)
-    const put = { repository, digest: expected, sha256, tag, manifest, bytes, labels }
+    const found = await labels.of(repository, parsed, bytes)
+    const put = { repository, digest: expected, sha256, tag, manifest, bytes, labels: found }
     const write = () => metadata.write('cacheManifest', { ...put, at: now() })
     const stored = await evictingOnce(room, () => room.store(bytes.length, write)).catch(unlessFull)
     if (stored !== undefined) return undefined
@@ -274,14 +264,223 @@ async function orBlame<T>(upstream: Upstream, reading: Promise<T>): Promise<T> {
     return await reading
   } catch (error) {
     if (!(error instanceof RegistryError) || error.status === 403 || error.status >= 500) throw error
-    throw new UpstreamError(
-      'wrong',
-      `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`,
-    )
+    const what = `${upstream.name} sends a manifest that is malformed: ${error.entries[0]?.message}`
+    throw new UpstreamError('wrong', what)
   }
 }
 
-function noSpace(): RegistryError {
-  const message = 'there is no space for the manifest: raise cache.bytes-max, or free some space on the disk'
-  return registryError('INTERNAL', message, { status: 507 })
+/** The maximum tags whose last check is in memory. */
+const TAGS_MAX = 50_000
+
+/** How much of the message of a failed check is kept for the log. */
+const MESSAGE_LENGTH_MAX = 200
+
+/** Why a check failed. `here`: this server refused the upstream's response, or could not store it. */
+type CheckFailure = UpstreamErrorKind | 'here'
+
+/** Why a stale tag is served, as words after the upstream's name. */
+const REASONS: Record<CheckFailure, string> = {
+  ...STALE_REASONS,
+  here: 'responded, but this server did not accept the response',
+}
+
+/** The pause after a failed check, in seconds, if the upstream sends no Retry-After. */
+const PAUSE_SECONDS = 60
+/** The pause after a failure that may soon be over. */
+const SHORT_PAUSE_SECONDS = 10
+
+interface TagChecksOptions
+  extends Pick<CachedManifestsOptions, 'freshMs' | 'staleMs' | 'deadlineMs' | 'now'> {
+  /** Returns when the tag was last checked, in milliseconds since 1970; null for a tag that was pushed here. */
+  readCheckedAt(repository: RepositoryName, tag: Tag): number | null | undefined
+  /** Moves the tag to the upstream's digest. Throws an UpstreamError if that cannot be found out. */
+  follow(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<void>
+}
+
+/** The state of a cached tag's checks. */
+interface TagState {
+  /** Null for a tag that was pushed here. */
+  checkedAt: number | null
+  /** Why the last check failed. Caching the error itself would keep its stack. */
+  failure: CheckFailure | undefined
+  /** The message of that failure. */
+  message: string | undefined
+  /** The reason with which the tag was last served stale. */
+  knownReason: string | undefined
+  /** No check starts before this time. */
+  quietUntil: number
+  check: Promise<void> | undefined
+  /** Whether the running check has taken longer than clients wait. */
+  isLate: boolean
+}
+
+/** The result of checking a cached tag. */
+interface CheckedTag {
+  /** The text of the Warning header. */
+  warning?: string
+  /** Why the last check failed. */
+  failure?: CheckFailure
+  isStale: boolean
+  /** What to log: why the tag is stale, if that is not the reason of the last time. */
+  news?: StaleNews
+}
+
+/** Why a tag is stale: the words after the upstream's name, and the message of the failed check. */
+interface StaleNews {
+  reason: string
+  cause: string | undefined
+}
+
+/** Checks whether cached tags have moved at their upstreams. Concurrent requests share one check. */
+class TagChecks {
+  private readonly options: TagChecksOptions
+  private readonly states = new LRUCache<string, TagState>({ max: TAGS_MAX })
+
+  constructor(options: TagChecksOptions) {
+    this.options = options
+  }
+
+  /** Reports whether a cached tag may be served without a check: it was pushed here, or checked recently. */
+  isFresh(upstream: Upstream, repository: RepositoryName, tag: Tag): boolean {
+    const state = this.stateOf(repository, tag)
+    if (state === undefined || state.checkedAt === null) return true
+    return state.failure === undefined && this.options.now() - state.checkedAt < this.freshMsOf(upstream)
+  }
+
+  /** Checks a cached tag that is not fresh. Waits for the result if the tag is too old to be served stale. */
+  async check(upstream: Upstream, repository: RepositoryName, tag: Tag): Promise<CheckedTag> {
+    const { now, staleMs, deadlineMs } = this.options
+    const state = this.stateOf(repository, tag)
+    if (state === undefined) return { isStale: false }
+    const freshMs = this.freshMsOf(upstream)
+    const age = now() - (state.checkedAt ?? 0)
+    if (upstream.isUpFor(repository) && now() >= state.quietUntil) {
+      state.check ??= this.run(upstream, repository, tag, state)
+      if (!state.isLate && age >= freshMs + staleMs) {
+        const { check } = state
+        const isLate = await isLateFor(check, deadlineMs)
+        if (state.check === check) state.isLate = isLate
+      }
+    }
+    return this.outcome(upstream, repository, tag, state, freshMs)
+  }
+
+  /** Returns why a cached tag cannot be confirmed now, as words after the upstream's name. */
+  staleReason(upstream: Upstream, repository: RepositoryName, tag: Tag): string | undefined {
+    if (this.isFresh(upstream, repository, tag)) return undefined
+    const state = this.stateOf(repository, tag)
+    return state && reasonOf(upstream, repository, state)
+  }
+
+  /** Records that the tag was just fetched. */
+  noteFetched(repository: RepositoryName, tag: Tag): void {
+    const state = this.stateOf(repository, tag)
+    if (state) Object.assign(state, succeeded(this.options.now()))
+  }
+
+  /** Drops the state of a tag, so that it is read from the database again. */
+  forget(repository: RepositoryName, tag: Tag): void {
+    this.states.delete(`${repository}:${tag}`)
+  }
+
+  /** Drops the results of all checks. Their times are in the database. */
+  forgetAll(): void {
+    this.states.clear()
+  }
+
+  private freshMsOf({ settings }: Upstream): number {
+    return settings.freshSeconds === undefined ? this.options.freshMs : settings.freshSeconds * 1000
+  }
+
+  /** Returns whether the tag is stale, with a warning that says why. */
+  private outcome(
+    upstream: Upstream,
+    repository: RepositoryName,
+    tag: Tag,
+    state: TagState,
+    freshMs: number,
+  ): CheckedTag {
+    const { checkedAt, failure, message } = state
+    const age = this.options.now() - (checkedAt ?? 0)
+    if (age < freshMs && failure === undefined) {
+      state.knownReason = undefined
+      return { isStale: false }
+    }
+    const reason = reasonOf(upstream, repository, state)
+    if (reason === undefined) return { isStale: true }
+    const isNews = state.knownReason !== reason
+    state.knownReason = reason
+    const asOf = new Date(checkedAt ?? 0).toISOString().replace(/\.\d+Z$/, 'Z')
+    return {
+      isStale: true,
+      warning: `${repository}:${tag} is as of ${asOf}: ${upstream.name} ${reason}`,
+      ...(failure && { failure }),
+      ...(isNews && { news: { reason, cause: message } }),
+    }
+  }
+
+  /** Returns a tag's state. The time of its last check is in the database, so a restart causes no checks. */
+  private stateOf(repository: RepositoryName, tag: Tag): TagState | undefined {
+    const key = `${repository}:${tag}`
+    const known = this.states.get(key)
+    if (known !== undefined) return known
+    const checkedAt = this.options.readCheckedAt(repository, tag)
+    if (checkedAt === undefined) return undefined
+    const state = {
+      checkedAt,
+      failure: undefined,
+      message: undefined,
+      knownReason: undefined,
+      quietUntil: 0,
+      check: undefined,
+      isLate: false,
+    }
+    this.states.set(key, state)
+    return state
+  }
+
+  /** Never rejects. */
+  private async run(upstream: Upstream, repository: RepositoryName, tag: Tag, state: TagState) {
+    const { now, follow } = this.options
+    try {
+      await follow(upstream, repository, tag)
+      Object.assign(state, succeeded(now()))
+    } catch (error) {
+      const { kind, retryAfterSeconds }: { kind: CheckFailure; retryAfterSeconds?: number | undefined } =
+        error instanceof UpstreamError ? error : { kind: 'here' }
+      const pause = kind === 'unavailable' || kind === 'here' ? SHORT_PAUSE_SECONDS : PAUSE_SECONDS
+      state.failure = kind
+      state.message = String((error as Error).message).slice(0, MESSAGE_LENGTH_MAX)
+      state.quietUntil = now() + (retryAfterSeconds ?? pause) * 1000
+    } finally {
+      state.check = undefined
+      state.isLate = false
+    }
+  }
+}
+
+function reasonOf(
+  upstream: Upstream,
+  repository: RepositoryName,
+  { failure, isLate }: TagState,
+): string | undefined {
+  if (upstream.settings.offline) return 'is set to offline'
+  if (failure !== undefined) return REASONS[failure]
+  return upstream.isUpFor(repository) && !isLate ? undefined : STALE_REASONS.unavailable
+}
+
+/** What a check that succeeds changes in the state of a tag. */
+function succeeded(checkedAt: number): Partial<TagState> {
+  return { checkedAt, failure: undefined, message: undefined, knownReason: undefined, quietUntil: 0 }
+}
+
+/** Waits for a check up to a time limit. Reports whether the limit was reached. */
+async function isLateFor(check: Promise<void>, milliseconds: number): Promise<boolean> {
+  let timer: Timer | undefined
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(resolve, milliseconds, true)
+  })
+  const isLate = await Promise.race([check.then(() => false), late])
+  clearTimeout(timer)
+  return isLate
 }

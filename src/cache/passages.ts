@@ -1,10 +1,10 @@
 import { algorithmOf, hexOf } from '../oci/digest.ts'
 import type { ByteRange } from '../oci/range.ts'
 import { type ByteSink, type FedBody, freeChunk } from '../storage/blob-store.ts'
-import { type FillOrder, pauseBefore } from './fill.ts'
+import { checkTotal, type FillOrder, otherContent, pauseBefore, takenTooLong } from './fills.ts'
 import { inTime } from './flights.ts'
 import { type Pace, type Places, takePlaces } from './pace.ts'
-import { UpstreamError } from './upstream/failure.ts'
+import { UpstreamError } from './upstream/answer.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 /** How many there can be, including those that wait for a place. */
@@ -41,16 +41,16 @@ export class Passages {
     if (this.running.size >= PASSAGES_MAX) {
       throw new UpstreamError('unavailable', 'too many others are waiting to be fetched')
     }
-    const passage = new Passage(order, range, {
-      ...this.options,
-      onEnd: () => {
-        this.running.delete(passage)
-        if (this.running.size === 0) this.stopChecks?.()
-        if (this.running.size === 0) this.stopChecks = undefined
-      },
+    const passage = new Passage(order, range, this.options, () => {
+      this.running.delete(passage)
+      if (this.running.size > 0) return
+      this.stopChecks?.()
+      this.stopChecks = undefined
     })
     this.running.add(passage)
-    this.stopChecks ??= (this.options.every ?? every)(CHECK_MILLISECONDS, () => this.check())
+    this.stopChecks ??= (this.options.every ?? every)(CHECK_MILLISECONDS, () => {
+      for (const one of this.running) one.check()
+    })
     await passage.begin(milliseconds)
     return passage
   }
@@ -77,10 +77,6 @@ export class Passages {
   /** Ends all. */
   stop(): void {
     for (const passage of this.running) passage.end(new Error('the server is stopping'))
-  }
-
-  private check(): void {
-    for (const passage of this.running) passage.check()
   }
 }
 
@@ -114,10 +110,6 @@ interface PassageOptions {
   onReceived(upstream: string, bytes: number): void
 }
 
-interface Ending {
-  onEnd(): void
-}
-
 /**
  * A blob that one client gets without its being stored, because it does not fit in the cache. All of it is fetched and
  * hashed, even for a range. The last byte of the body is sent when the digest is verified. An interrupted response is
@@ -126,7 +118,8 @@ interface Ending {
 class Passage implements FedBody {
   readonly order: FillOrder
   private readonly range: ByteRange
-  private readonly options: PassageOptions & Ending
+  private readonly options: PassageOptions
+  private readonly onEnd: () => void
   private readonly hasher: Bun.CryptoHasher
   private readonly chunks: AsyncGenerator<Uint8Array, void>
   private readonly ending = new AbortController()
@@ -149,10 +142,11 @@ class Passage implements FedBody {
   /** Ends the current wait. */
   private interrupt: (reason: Error) => void = () => {}
 
-  constructor(order: FillOrder, range: ByteRange, options: PassageOptions & Ending) {
+  constructor(order: FillOrder, range: ByteRange, options: PassageOptions, onEnd: () => void) {
     this.order = order
     this.range = range
     this.options = options
+    this.onEnd = onEnd
     this.hasher = new Bun.CryptoHasher(algorithmOf(order.digest))
     this.chunks = this.receive()
     this.countedSince = options.monotonic()
@@ -167,7 +161,7 @@ class Passage implements FedBody {
   async begin(milliseconds: number): Promise<void> {
     const { upstream } = this.order
     try {
-      await inTime(this.fetchFirst(), milliseconds, upstream)
+      this.first = await inTime(this.next(), milliseconds, upstream)
     } catch (error) {
       this.end(error as Error)
       const isLate = error instanceof UpstreamError && error.isTimeout
@@ -178,14 +172,11 @@ class Passage implements FedBody {
   }
 
   async feed(sink: ByteSink): Promise<void> {
-    const { upstream, digest } = this.order
     try {
       for (let part = this.first; part !== undefined; part = await this.next()) {
         if (!(await this.write(part, sink))) return
       }
-      if (this.hasher.digest('hex') !== hexOf(digest)) {
-        throw new UpstreamError('wrong', `${upstream.name} sends other content than ${digest}`)
-      }
+      if (this.hasher.digest('hex') !== hexOf(this.order.digest)) throw otherContent(this.order)
       if (this.last !== undefined) await this.write(this.last, sink)
     } finally {
       this.end(new UpstreamError('unavailable', 'the download has ended'))
@@ -198,7 +189,7 @@ class Passage implements FedBody {
     this.ending.abort(reason)
     this.interrupt(reason)
     void this.chunks.return().catch(() => {})
-    this.options.onEnd()
+    this.onEnd()
   }
 
   /** Ends it if the client is too slow, and the current response if the upstream stalls. Call it once a second. */
@@ -207,10 +198,7 @@ class Passage implements FedBody {
     const { upstream } = this.order
     const now = monotonic()
     const stallMs = stallSecondsMax * 1000
-    if (now >= this.endsAt) {
-      const late = `${upstream.name} did not send all of it in ${totalSecondsMax} s ("cache.total-seconds-max")`
-      this.end(new UpstreamError('unavailable', late, { isTimeout: true }))
-    }
+    if (now >= this.endsAt) this.end(takenTooLong(upstream, totalSecondsMax))
     if (this.waitsFor === 'upstream' && now - this.since >= stallMs) this.stall()
     if (this.waitsFor === 'client' && now - this.since >= CLIENT_STALLS * stallMs) this.endSlow()
     if (now - this.countedSince < stallMs) return
@@ -222,10 +210,6 @@ class Passage implements FedBody {
 
   private endSlow(): void {
     this.end(new UpstreamError('unavailable', 'the client reads too slowly', { isTimeout: true }))
-  }
-
-  private async fetchFirst(): Promise<void> {
-    this.first = await this.next()
   }
 
   /** Returns the next bytes for the client. */
@@ -268,7 +252,7 @@ class Passage implements FedBody {
         this.ending.signal.throwIfAborted()
         failures = this.at > before ? 0 : failures + 1
         const { upstream } = this.order
-        const { at: have } = this
+        const have = this.at
         const isUp = upstream.isUpFor(repository)
         const patienceMs = Math.min(this.endsAt, this.progressAt + firstByteMs) - monotonic()
         const pauseMs = pauseBefore(error, { failures, have, hasBegun: have > 0, isUp, patienceMs })
@@ -290,10 +274,7 @@ class Passage implements FedBody {
       const answer = await upstream.getBlob(repository, digest, this.at, { deadlineMs, avoid, signal })
       const reader = answer.stream.getReader()
       cancel = () => void reader.cancel().catch(() => {})
-      if (answer.total !== undefined && answer.total !== size) {
-        const what = `${upstream.name} says ${digest} has ${answer.total} bytes, not ${size}`
-        throw new UpstreamError('wrong', what)
-      }
+      checkTotal(this.order, answer)
       this.stall = cancel
       for (let skip = this.at - answer.from; this.at < size; ) {
         this.startWaiting('upstream')

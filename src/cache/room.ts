@@ -2,9 +2,9 @@ import type { Logger } from 'pino'
 import type { Metadata } from '../database/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
 import { isDiskFull } from '../oci/error.ts'
-import type { BlobStore, FillStore, Upload } from '../storage/blob-store.ts'
+import type { BlobStore, FillStore, PartialBlob, Upload } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
-import type { Fill } from './fill.ts'
+import type { Fill } from './fills.ts'
 import type { LastUse } from './flights.ts'
 
 /** Content used this recently is not evicted, because a request may be between its lookup and its read. */
@@ -41,7 +41,7 @@ const HEADROOM_BYTES_MAX = 16 * 1024 * 1024
 /** Free space is checked each time this many bytes were received, which is much less than the headroom. */
 const LOOK_BYTES = 2 * 1024 * 1024
 
-export interface RoomOptions {
+interface RoomOptions {
   metadata: Metadata
   blobs: Pick<BlobStore, 'delete'>
   partials: Partials
@@ -60,30 +60,8 @@ export interface RoomOptions {
   onEvicted(bytes: number): void
 }
 
-/** What is about to be stored. */
-interface Need {
-  bytes: number
-  isManifest?: boolean
-  /** The upload of the fill, which may have some of these bytes. */
-  upload?: Upload
-}
-
-interface Measured {
-  /** The bytes that are lacking. */
-  short: number
-  /** The bytes by which the maximum size of the cache would be exceeded. */
-  overCap: number
-  cached: number
-  /** Whether evicting everything would be enough. */
-  isPossible: boolean
-}
-
-interface EvictOptions {
-  /** Content used in the last `protectedMs` milliseconds stays. */
-  protectedMs?: number
-  /** The upload that is about to be resumed. */
-  keep?: Upload | undefined
-}
+/** What is about to be stored. The upload of a fill may have some of these bytes. */
+type Need = { bytes: number; isManifest?: boolean; upload?: Upload }
 
 /** Keeps the cache within its limits by evicting the least recently used content. */
 export class Room {
@@ -136,11 +114,11 @@ export class Room {
   /**
    * Evicts until the given bytes are freed, or nothing is left to evict. Returns how many were freed. Downloads that were
    * interrupted a while ago are deleted first, and the others last, because a client may be about to resume them.
+   *
+   * @param protectedMs content used in the last so many milliseconds stays
+   * @param keep the upload that is about to be resumed
    */
-  async evict(
-    bytes: number,
-    { protectedMs = PROTECTED_MILLISECONDS, keep }: EvictOptions = {},
-  ): Promise<number> {
+  async evict(bytes: number, protectedMs = PROTECTED_MILLISECONDS, keep?: Upload): Promise<number> {
     const { metadata, lastUse, partials, now, onEvicted } = this.options
     await Promise.all([lastUse.flush().catch(unlessFull), partials.load()])
     let freed = await partials.drop({ before: now() - IDLE_MILLISECONDS, keep })
@@ -167,11 +145,10 @@ export class Room {
 
   /** Evicts for a push that found the disk full. Resolves to false if all that is left is pinned, or is being fetched. */
   async giveWay(): Promise<boolean> {
-    const { diskNow, log } = this.options
-    const { totalBytes, freeBytes } = diskNow()
-    const bytes = Math.max(GIVE_WAY_BYTES, this.reserveOf(totalBytes) - freeBytes)
+    const { log } = this.options
+    const bytes = Math.max(GIVE_WAY_BYTES, this.underReserve())
     try {
-      return (await this.evict(bytes, { protectedMs: -1 })) > 0
+      return (await this.evict(bytes, -1)) > 0
     } catch (cause) {
       log.error({ cause }, 'cannot evict cached content for a push')
       return false
@@ -195,8 +172,7 @@ export class Room {
     this.received += bytes
     if (this.received < LOOK_BYTES) return this.evicting
     this.received = 0
-    const { totalBytes, freeBytes } = this.options.diskNow()
-    if (freeBytes >= this.reserveOf(totalBytes) || this.isExhausted) return undefined
+    if (this.underReserve() <= 0 || this.isExhausted) return undefined
     this.evicting ??= this.keep().finally(() => {
       this.evicting = undefined
     })
@@ -240,12 +216,16 @@ export class Room {
       const { short, isPossible } = this.measure(need)
       if (short <= 0) return true
       if (!isPossible || round === ROUNDS_MAX) return false
-      if ((await this.evict(short, { keep: need.upload })) === 0) return false
+      if ((await this.evict(short, undefined, need.upload)) === 0) return false
     }
   }
 
-  private measure({ bytes, isManifest = false, upload }: Need): Measured {
-    const { metadata, partials, bytesMax, diskNow, fills } = this.options
+  /**
+   * Returns the bytes that are lacking, those by which the maximum size would be exceeded, those that are cached, and
+   * whether evicting everything would be enough.
+   */
+  private measure({ bytes, isManifest = false, upload }: Need) {
+    const { metadata, partials, bytesMax, fills } = this.options
     // A complete one that is linked already counts as cached. The others need no query.
     const running = fills().filter(
       ({ order, received }) => received < order.size || !metadata.blobs.isStored(order.digest),
@@ -255,38 +235,36 @@ export class Room {
     const cached = metadata.cache.totals().bytes + partials.bytes(fills()) - have
     const whole = running.reduce((sum, { order }) => sum + order.size, 0)
     const missing = running.reduce((sum, { order, received }) => sum + order.size - received, 0)
-    const { totalBytes, freeBytes } = diskNow()
     const allowed = isManifest ? bytesMax : bytesMax * (1 - MANIFEST_SHARE)
     const overCap = bytesMax === 0 ? 0 : cached + whole + this.storing + bytes - allowed
-    const overReserve = missing + this.storing + bytes - have + this.reserveOf(totalBytes) - freeBytes
+    const overReserve = missing + this.storing + bytes - have + this.underReserve()
     const short = Math.max(overCap, overReserve)
     return { short, overCap, cached, isPossible: short <= cached }
   }
 
   private async keepLimits(): Promise<void> {
-    const { metadata, partials, fills, bytesMax, diskNow, log } = this.options
+    const { metadata, partials, fills, bytesMax, log } = this.options
     try {
       await partials.load()
       const cached = metadata.cache.totals().bytes + partials.bytes(fills())
       this.isExhausted = cached === 0
       if (this.isExhausted) return
-      const { totalBytes, freeBytes } = diskNow()
       const overCap = bytesMax === 0 ? 0 : cached - bytesMax
-      const short = Math.max(overCap, this.reserveOf(totalBytes) - freeBytes)
+      const short = Math.max(overCap, this.underReserve())
       if (short <= 0) return
       const freed = await this.evict(short)
       // Pushes have priority: before the disk is full, even recently used content is evicted.
-      if (freed < short)
-        this.isExhausted = freed + (await this.evict(short - freed, { protectedMs: -1 })) === 0
+      if (freed < short) this.isExhausted = freed + (await this.evict(short - freed, -1)) === 0
     } catch (cause) {
       log.error({ cause }, 'cannot keep the cache within its limits')
     }
   }
 
-  /** Returns the reserve of free space, including the headroom. */
-  private reserveOf(totalBytes: number): number {
+  /** Returns by how many bytes the reserve of free space, including the headroom, is not kept now; negative if it is. */
+  private underReserve(): number {
+    const { totalBytes, freeBytes } = this.options.diskNow()
     const reserve = this.options.freeBytesMin ?? Math.min(totalBytes / 10, 10 * 1024 ** 3)
-    return reserve + Math.min(HEADROOM_BYTES_MAX, Math.max(reserve / 2, totalBytes / 20))
+    return reserve + Math.min(HEADROOM_BYTES_MAX, Math.max(reserve / 2, totalBytes / 20)) - freeBytes
   }
 }
 
@@ -295,31 +273,12 @@ export function pushRoom(room: () => Room) {
   return { pace: (bytes: number) => room().pacePush(bytes), onDiskFull: () => room().giveWay() }
 }
 
-export interface PartialsOptions {
+interface PartialsOptions {
   store: Pick<FillStore, 'list' | 'cancel'>
   /** Reports whether a running fill uses the upload of this id. */
   isRunning(id: string): boolean
   now: () => number
   log: Logger
-}
-
-/** What an interrupted fill left. */
-interface Partial {
-  upload: Upload
-  /** In bytes. */
-  size: number
-  /** When it last grew, in milliseconds since 1970. */
-  changedAt: number
-}
-
-/** Which partial blobs to delete. */
-interface Drop {
-  /** Those that have not grown since then, in milliseconds since 1970. */
-  before: number
-  /** How many bytes to free; by default, all of them. */
-  bytes?: number | undefined
-  /** The upload that is about to be resumed. */
-  keep?: Upload | undefined
 }
 
 /**
@@ -329,7 +288,7 @@ interface Drop {
 export class Partials {
   private readonly options: PartialsOptions
   /** By the id of the upload, those that have not grown for longest first. */
-  private readonly known = new Map<string, Partial>()
+  private readonly known = new Map<string, PartialBlob>()
   private sum = 0
   private loading: Promise<void> | undefined
 
@@ -364,10 +323,21 @@ export class Partials {
   }
 
   /**
-   * Deletes those that no fill is resuming, the oldest first. Returns how many bytes they had. A fill that begins
-   * meanwhile waits until its old bytes are deleted.
+   * Deletes those that no fill is resuming and that have not grown since `before` (milliseconds since 1970), the oldest
+   * first, until `bytes` are freed. Returns how many bytes they had. A fill that begins meanwhile waits until its old
+   * bytes are deleted.
+   *
+   * @param keep the upload that is about to be resumed
    */
-  async drop({ before, bytes = Number.POSITIVE_INFINITY, keep }: Drop): Promise<number> {
+  async drop({
+    before,
+    bytes = Number.POSITIVE_INFINITY,
+    keep,
+  }: {
+    before: number
+    bytes?: number
+    keep?: Upload | undefined
+  }): Promise<number> {
     const { store, isRunning } = this.options
     let freed = 0
     for (const { upload, size, changedAt } of [...this.known.values()]) {
@@ -383,7 +353,7 @@ export class Partials {
 
   private async readAll(): Promise<void> {
     const { store, now } = this.options
-    const found: Partial[] = []
+    const found: PartialBlob[] = []
     for await (const { upload, size, changedAt } of store.list()) {
       // Times of files follow the machine's clock, which may not be the one of `now`.
       found.push({ upload, size, changedAt: now() - Math.max(0, Date.now() - changedAt) })
@@ -391,7 +361,7 @@ export class Partials {
     for (const partial of found.sort((a, b) => a.changedAt - b.changedAt)) this.put(partial)
   }
 
-  private put(partial: Partial): void {
+  private put(partial: PartialBlob): void {
     this.remove(partial.upload.id)
     if (partial.size === 0) return
     this.known.set(partial.upload.id, partial)
@@ -407,13 +377,8 @@ export class Partials {
 /** How many bytes are evicted for something small. The database needs some of them to write it. */
 const EVICTED_BYTES = 16 * 1024 * 1024
 
-interface Evicting {
-  /** Returns how many bytes were freed. */
-  evict(bytes: number): Promise<number>
-}
-
 /** Stores something small. If the disk is full, evicts and tries once more. */
-export async function evictingOnce<T>(room: Evicting, store: () => Promise<T>): Promise<T> {
+export async function evictingOnce<T>(room: Pick<Room, 'evict'>, store: () => Promise<T>): Promise<T> {
   try {
     return await store()
   } catch (error) {

@@ -11,7 +11,7 @@ import {
   type Tag,
 } from '../oci/reference.ts'
 import type { ProxyCache } from './cache.ts'
-import type { Pin } from './pins.ts'
+import type { Pin } from './eviction.ts'
 import type { Upstream } from './upstream/upstream.ts'
 
 declare module '../http/controller.ts' {
@@ -19,34 +19,6 @@ declare module '../http/controller.ts' {
     cache: ReturnType<typeof cacheService>
     pins: ReturnType<typeof pinService>
   }
-}
-
-/** What is known of the cache at once. Sizes are in bytes. */
-export interface CacheTotals {
-  bytes: number
-  manifestBytes: number
-  /** Of interrupted downloads. */
-  partialBytes: number
-  blobs: number
-  /** 0 for no limit but the disk. */
-  bytesMax: number
-  /** Blobs that are being fetched. */
-  fills: number
-}
-
-/** How much the cache holds, its limits, and how much it is used. */
-export interface CacheState extends CacheTotals {
-  manifests: number
-  /** Since the server started. */
-  use: ReturnType<ProxyCache['counts']['totals']>
-}
-
-/** A blob that is being fetched. */
-export interface FillState {
-  digest: string
-  repository: RepositoryName
-  size: number
-  received: number
 }
 
 /** Shows, refreshes and evicts cached content, for administrators. */
@@ -59,21 +31,13 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
       `${repository} is not a cached repository: the names of those begin with the name of an upstream`,
     )
   }
-  const totals = () => readTotals(cache, metadata)
+  const noteAct = ({ caller, at }: Write, action: 'cache.refresh' | 'cache.evict', target: string) =>
+    metadata.write('noteAct', { caller, at, action, target })
+  const totals = () => totalsOf(cache, metadata)
   return {
     totals,
 
-    show: async (): Promise<CacheState> => ({
-      ...totals(),
-      manifests: await metadata.cacheLists.countManifests(),
-      use: cache.counts.totals(),
-    }),
-
-    fills: (): FillState[] =>
-      cache.listFills().map(({ order, received }) => {
-        const { digest, repository, size } = order
-        return { digest, repository, size, received }
-      }),
+    show: () => show(cache, metadata),
 
     /** Cached tags, by their repositories. */
     tags(query: PageQuery) {
@@ -81,20 +45,25 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
       return readPage(
         query,
         async (limit) =>
-          (await metadata.cacheLists.tags(after, limit)).map((row) => ({
+          (await metadata.cache.tags(after, limit)).map((row) => ({
             ...row,
-            isFresh: cache.isFresh(row.repository, row.tag),
+            fresh: cache.isFresh(row.repository, row.tag),
           })),
         ({ repositoryId, tag }) => `${repositoryId}/${tag}`,
       )
     },
 
+    /** The blobs that are being fetched. */
+    downloads: () =>
+      cache.listFills().map(({ order: { digest, repository, size }, received }) => {
+        return { digest, repository, bytes: size, receivedBytes: received }
+      }),
+
     /** Checks a tag now, and follows it. Throws what a pull would. */
-    async refresh({ caller, at }: Write, repository: RepositoryName, tag: Tag): Promise<{ digest: string }> {
+    async refresh(act: Write, repository: RepositoryName, tag: Tag): Promise<{ digest: string }> {
       cachedUpstream(repository)
       const digest = await cache.manifests.refresh(repository, tag)
-      const target = nameOf(repository, { tag })
-      await metadata.write('noteAct', { caller, at, action: 'cache.refresh', target })
+      await noteAct(act, 'cache.refresh', nameOf(repository, { tag }))
       return { digest }
     },
 
@@ -102,13 +71,7 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
     async evict(act: Write, repository: RepositoryName, reference: Reference): Promise<void> {
       cachedUpstream(repository)
       await cache.manifests.evict(act, repository, reference)
-      const { caller, at } = act
-      await metadata.write('noteAct', {
-        caller,
-        at,
-        action: 'cache.evict',
-        target: nameOf(repository, reference),
-      })
+      await noteAct(act, 'cache.evict', nameOf(repository, reference))
     },
 
     explain: (repository: RepositoryName, reference: Reference): Promise<CacheExplanation> =>
@@ -116,11 +79,29 @@ export function cacheService(cache: ProxyCache, metadata: Metadata, now: () => n
   }
 }
 
-function readTotals(cache: ProxyCache, metadata: Metadata): CacheTotals {
-  const { partialBytes, bytesMax } = cache
+/** Returns what is known at once. Sizes are in bytes. Interrupted downloads count. */
+function totalsOf(cache: ProxyCache, metadata: Metadata) {
+  const { partialBytes } = cache
   const { bytes, manifestBytes, blobs } = metadata.cache.totals()
-  const fills = cache.listFills().length
-  return { bytes: bytes + partialBytes, manifestBytes, partialBytes, blobs, bytesMax, fills }
+  return { bytes: bytes + partialBytes, manifestBytes, partialBytes, blobs, fills: cache.listFills().length }
+}
+
+/** Returns how much the cache holds, its limits, and how much it has been used since the server started. */
+async function show(cache: ProxyCache, metadata: Metadata) {
+  const { blobs, fills, ...sizes } = totalsOf(cache, metadata)
+  const manifestCount = await metadata.cache.countManifests()
+  const { requests, hits, hitBytes, downloadedBytes } = cache.counts.totals()
+  return {
+    ...sizes,
+    bytesMax: cache.bytesMax === 0 ? undefined : cache.bytesMax,
+    blobCount: blobs,
+    manifestCount,
+    downloadCount: fills,
+    requestCount: requests,
+    hitCount: hits,
+    hitBytes,
+    downloadedBytes,
+  }
 }
 
 function parseTagCursor(text: string | undefined): { repositoryId: number; tag: string } {
@@ -141,23 +122,11 @@ function nameOf(repository: RepositoryName, reference: Reference): string {
   return `${repository}${reference.tag === undefined ? '@' : ':'}${formatReference(reference)}`
 }
 
-function at(time: number): string {
-  return `at ${isoTime(time)}`
-}
-
-function isoTime(time: number): string {
-  return new Date(time).toISOString()
-}
-
-interface Sources {
-  cache: ProxyCache
-  metadata: Metadata
-  now: () => number
-}
+const isoTime = (time: number) => new Date(time).toISOString()
 
 /** Explains why a tag or manifest is here, stale or gone, and what the next pull does. */
 async function explain(
-  { cache, metadata, now }: Sources,
+  { cache, metadata, now }: { cache: ProxyCache; metadata: Metadata; now: () => number },
   upstream: Upstream,
   repository: RepositoryName,
   reference: Reference,
@@ -187,7 +156,7 @@ async function explain(
   const why = reason === undefined ? '' : `. Now ${upstream.name} ${reason}`
   return {
     state: isFresh ? 'fresh' : 'stale',
-    explanation: `${what} is cached, and ${upstream.name} last confirmed it ${at(checkedAt)}${why}. ${next}${pinned}`,
+    explanation: `${what} is cached, and ${upstream.name} last confirmed it at ${isoTime(checkedAt)}${why}. ${next}${pinned}`,
   }
 }
 
@@ -205,12 +174,9 @@ function nextFetch(
   if (!upstream.isUpFor(repository))
     return `Requests to ${name} for this repository have failed, so it is asked again only after a pause of at most five minutes`
   const next = kind === 'check' ? 'The next pull checks it with' : 'The next pull fetches it from'
-  const limits = upstream
-    .limits(kind)
-    .map(
-      ({ host, leftMs }) =>
-        `. ${host} limits requests (429), and is not asked before ${isoTime(time + leftMs)}`,
-    )
+  const limits = upstream.limits(kind).map(({ host, leftMs }) => {
+    return `. ${host} limits requests (429), and is not asked before ${isoTime(time + leftMs)}`
+  })
   return `${next} ${name}${limits.join('')}`
 }
 
@@ -245,25 +211,21 @@ async function describeAbsence(
 ): Promise<string> {
   const unknown = 'it was never pulled, or was evicted'
   const lines = tag && (await metadata.history.ofTag(repository, tag, Number.MAX_SAFE_INTEGER, 1))
-  if (lines) {
-    const [line] = lines
-    return line?.act === 'cache.evict' ? `it was evicted ${at(line.at)}` : unknown
-  }
+  const [line] = lines ?? []
+  if (lines) return line?.act === 'cache.evict' ? `it was evicted at ${isoTime(line.at)}` : unknown
   const filter = { repository, type: 'cache.evict' } as const
   const evictions = await metadata.outbox.list(filter, Number.MAX_SAFE_INTEGER, tag ? 1 : EVICTIONS_MAX)
-  if (tag) {
-    const [last] = evictions
-    return last ? `the last content of its repository was evicted ${at(last.at)}` : unknown
-  }
+  const [last] = evictions
+  if (tag) return last ? `the last content of its repository was evicted at ${isoTime(last.at)}` : unknown
   const own = evictions.find((row) => row.digest === digest)
-  return own ? `it was evicted ${at(own.at)}` : unknown
+  return own ? `it was evicted at ${isoTime(own.at)}` : unknown
 }
 
 /** Pins: cached content that is never evicted. */
 export function pinService(metadata: Metadata) {
   return {
     /** Lists the pins, or those with a pattern or a reference. */
-    async list({ pattern, reference }: Partial<Pick<Pin, 'pattern' | 'reference'>> = {}) {
+    async list({ pattern, reference }: Partial<Pin>) {
       const pins = await metadata.pins.list()
       return pins.filter(
         (pin) =>
@@ -273,9 +235,8 @@ export function pinService(metadata: Metadata) {
     },
 
     /** Pins what a pattern and a reference name; without a reference, everything in the repositories. */
-    async add(act: Write, pattern: string, reference = '') {
-      return await metadata.write('addPin', { ...act, ...parsePin(pattern, reference) })
-    },
+    add: (act: Write, pattern: string, reference = '') =>
+      metadata.write('addPin', { ...act, ...parsePin(pattern, reference) }),
 
     /** Throws NOT_FOUND. */
     async remove(act: Write, pattern: string, reference = ''): Promise<void> {

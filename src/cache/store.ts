@@ -1,22 +1,33 @@
-import { and, asc, eq, gt, gte, isNotNull, isNull, lt, lte, max, type Placeholder, sql } from 'drizzle-orm'
-import type { Write } from '../access/access.ts'
+import { type Placeholder, sql } from 'drizzle-orm'
+import { SYSTEM, type Write } from '../access/access.ts'
 import type { RecordAct } from '../accounts/store.ts'
 import type { Db } from '../database/database.ts'
-import { checkVersion, type ReadTotal, type VersionOfCall } from '../database/operation.ts'
-import { manifest, manifestReference, repository, tag, upstream } from '../database/schema.ts'
-import { bytes, deleteBy, number, pageBy, putInto, selectBy, statement, text } from '../database/statement.ts'
+import { checkVersion, type ReadTotal, type Stale, type VersionOfCall } from '../database/operation.ts'
+import { tag, upstream } from '../database/schema.ts'
+import {
+  bytes,
+  deleteBy,
+  number,
+  pageBy,
+  putInto,
+  selectBy,
+  statement,
+  text,
+  updateBy,
+} from '../database/statement.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
+import type { Manifest } from '../oci/manifest.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
+import type { LinkedBlob, Rows } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {
     cache: ReturnType<typeof cacheReads>
-    cacheLists: ReturnType<typeof cacheLists>
     upstreams: ReturnType<typeof upstreamReads>
   }
-  interface Operations extends ReturnType<typeof upstreamWrites> {}
+  interface Operations extends ReturnType<typeof cacheWrites>, ReturnType<typeof upstreamWrites> {}
 }
 
 /** How many manifests that reference a blob are examined. */
@@ -28,22 +39,28 @@ const NAMING_MAX = 8
  */
 const LINKS_MAX = 1000
 
-/** How much is stored that may be evicted. */
-export interface CachedTotals {
-  /** The bytes of blobs and manifests. */
-  bytes: number
-  /** The bytes of manifests, counted in each repository that has them. */
-  manifestBytes: number
-  /** The number of blobs. */
-  blobs: number
+/** How many rows of a list are examined in one turn of some milliseconds. */
+const ROWS_A_TURN = 5000
+
+/** A tag of an upstream. */
+export interface CachedTagRow {
+  repositoryId: number
+  repository: RepositoryName
+  tag: Tag
+  digest: Digest
+  /** When its upstream last confirmed it, in milliseconds since 1970. */
+  checkedAt: number
 }
 
 /** Reads of cached content. */
 export function cacheReads(db: Db, total: ReadTotal) {
-  const { check, naming } = readStatements(db)
-  const { lender, holders } = holderStatements(db)
+  const { check, naming, lender, holders } = readStatements(db)
   return {
-    totals: (): CachedTotals => {
+    /**
+     * Returns how much is stored that may be evicted: the bytes of blobs and manifests, those of manifests, counted in
+     * each repository that has them, and the number of blobs.
+     */
+    totals() {
       const manifestBytes = total('cache.manifest_bytes')
       return { bytes: total('cache.bytes') + manifestBytes, manifestBytes, blobs: total('cache.count') }
     },
@@ -76,99 +93,28 @@ export function cacheReads(db: Db, total: ReadTotal) {
       })),
 
     localUnder: localNames(db),
+
+    ...cacheLists(db),
   }
 }
 
-function readStatements(db: Db) {
-  const inRepository = (name: Placeholder) => and(eq(repository.name, name), isNull(repository.deletedAt))
-  const check = statement(db, { name: text, tag: text }, (wanted) =>
-    db
-      .select({ digest: tag.digest, checkedAt: tag.checkedAt })
-      .from(repository)
-      .innerJoin(tag, eq(tag.repositoryId, repository.id))
-      .where(and(inRepository(wanted.name), eq(tag.name, wanted.tag))),
-  )
-  const naming = statement(
-    db,
-    { name: text, digest: bytes, bytesMax: number },
-    ({ name, digest, bytesMax }) =>
-      db
-        .select({ digest: manifest.digest })
-        .from(repository)
-        .innerJoin(manifestReference, eq(manifestReference.repositoryId, repository.id))
-        .innerJoin(manifest, eq(manifest.id, manifestReference.manifestId))
-        .where(
-          and(
-            inRepository(name),
-            eq(manifestReference.digest, digest),
-            isNull(manifest.deletedAt),
-            lte(manifest.size, bytesMax),
-          ),
-        )
-        .limit(NAMING_MAX),
-  )
-  return { check, naming }
-}
-
-/** Returns who links a blob, among its first links. */
-function holderStatements(db: Db) {
-  const links = (digest: Placeholder) => sql`(select repository_id, is_cached, deleted_at from repository_blob
-    where blob_id = (select id from blob where digest = ${digest}) limit ${LINKS_MAX}) l
-    join repository on repository.id = l.repository_id`
-  const size = (digest: Placeholder) => sql`(select size from blob where digest = ${digest}) as size`
-  const lender = statement(
-    db,
-    { digest: bytes, upstream: text },
-    ({ digest, upstream }) => sql<{ size: number }>`select ${size(digest)} from ${links(digest)}
-      where repository.upstream = ${upstream} and l.is_cached = 1
-        and l.deleted_at is null and repository.deleted_at is null
-      limit 1`,
-  )
-  const holders = statement(
-    db,
-    { digest: bytes },
-    ({ digest }) => sql<{ upstream: string | null; size: number; isCached: number }>`
-      select distinct repository.upstream as upstream, ${size(digest)}, l.is_cached as "isCached"
-      from ${links(digest)} limit 100`,
-  )
-  return { lender, holders }
-}
-
-/** How many rows are examined in one turn of some milliseconds. */
-const ROWS_A_TURN = 5000
-
-/** A tag of an upstream. */
-export interface CachedTagRow {
-  repositoryId: number
-  repository: RepositoryName
-  tag: Tag
-  digest: Digest
-  /** When its upstream last confirmed it, in milliseconds since 1970. */
-  checkedAt: number
-}
-
 /** Lists of cached content, which are read some rows per turn. */
-export function cacheLists(db: Db) {
-  const { lastRepository, repositories, tags, lastManifest, manifests } = listStatements(db)
+function cacheLists(db: Db) {
+  const lists = listStatements(db)
   return {
     /** Returns at most `limit` cached tags after the given one, by repository and name. */
     async tags(after: { repositoryId: number; tag: string }, limit: number): Promise<CachedTagRow[]> {
       const rows: CachedTagRow[] = []
-      const end = lastRepository.get({})?.id ?? 0
+      const end = lists.lastRepository.get({})?.id ?? 0
       for (let from = after.repositoryId; from <= end && rows.length < limit; from += ROWS_A_TURN) {
-        for (const found of repositories.all({ from, before: from + ROWS_A_TURN })) {
+        for (const { repositoryId, repository } of lists.repositories.all({
+          from,
+          before: from + ROWS_A_TURN,
+        })) {
           if (rows.length === limit) break
-          const last = found.repositoryId === after.repositoryId ? after.tag : ''
-          const page = tags.all({ repositoryId: found.repositoryId, last, limit: limit - rows.length })
-          rows.push(
-            ...page.map((row) => ({
-              repositoryId: found.repositoryId,
-              repository: found.name as RepositoryName,
-              tag: row.name as Tag,
-              digest: digestFromBytes(row.digest),
-              checkedAt: row.checkedAt,
-            })),
-          )
+          const last = repositoryId === after.repositoryId ? after.tag : ''
+          for (const row of lists.tags.all({ repositoryId, last, limit: limit - rows.length }))
+            rows.push({ ...row, repositoryId, repository, digest: digestFromBytes(row.digest) })
         }
         await turn()
       }
@@ -177,10 +123,10 @@ export function cacheLists(db: Db) {
 
     /** Counts the cached manifests. */
     async countManifests(): Promise<number> {
-      const end = lastManifest.get({})?.id ?? 0
+      const end = lists.lastManifest.get({})?.id ?? 0
       let count = 0
       for (let from = 0; from <= end; from += ROWS_A_TURN) {
-        count += manifests.get({ from, before: from + ROWS_A_TURN })?.count ?? 0
+        count += lists.manifests.get({ from, before: from + ROWS_A_TURN })?.count ?? 0
         await turn()
       }
       return count
@@ -188,34 +134,194 @@ export function cacheLists(db: Db) {
   }
 }
 
+function readStatements(db: Db) {
+  const links = (digest: Placeholder) => sql`(select repository_id, is_cached, deleted_at from repository_blob
+    where blob_id = (select id from blob where digest = ${digest}) limit ${LINKS_MAX}) l
+    join repository on repository.id = l.repository_id`
+  const size = (digest: Placeholder) => sql`(select size from blob where digest = ${digest}) as size`
+  return {
+    check: statement(
+      db,
+      { name: text, tag: text },
+      ({ name, tag }) => sql<{ digest: Uint8Array; checkedAt: number | null }>`
+        select t.digest, t.checked_at as checkedAt from repository p join tag t on t.repository_id = p.id
+        where p.name = ${name} and p.deleted_at is null and t.name = ${tag}`,
+    ),
+    naming: statement(
+      db,
+      { name: text, digest: bytes, bytesMax: number },
+      ({ name, digest, bytesMax }) => sql<{ digest: Uint8Array }>`
+        select m.digest from repository p join manifest_reference r on r.repository_id = p.id
+          join manifest m on m.id = r.manifest_id
+        where p.name = ${name} and p.deleted_at is null and r.digest = ${digest}
+          and m.deleted_at is null and m.size <= ${bytesMax}
+        limit ${NAMING_MAX}`,
+    ),
+    lender: statement(
+      db,
+      { digest: bytes, upstream: text },
+      ({ digest, upstream }) => sql<{ size: number }>`select ${size(digest)} from ${links(digest)}
+        where repository.upstream = ${upstream} and l.is_cached = 1
+          and l.deleted_at is null and repository.deleted_at is null
+        limit 1`,
+    ),
+    holders: statement(
+      db,
+      { digest: bytes },
+      ({ digest }) => sql<{ upstream: string | null; size: number; isCached: number }>`
+        select distinct repository.upstream as upstream, ${size(digest)}, l.is_cached as "isCached"
+        from ${links(digest)} limit 100`,
+    ),
+  }
+}
+
 function listStatements(db: Db) {
   const range = { from: number, before: number }
   return {
-    lastRepository: statement(db, {}, () => db.select({ id: max(repository.id) }).from(repository)),
-    repositories: statement(db, range, ({ from, before }) =>
-      db
-        .select({ repositoryId: repository.id, name: repository.name })
-        .from(repository)
-        .where(and(gte(repository.id, from), lt(repository.id, before), isNotNull(repository.upstream)))
-        .orderBy(asc(repository.id)),
+    lastRepository: statement(db, {}, () => sql<{ id: number | null }>`select max(id) as id from repository`),
+    repositories: statement(
+      db,
+      range,
+      ({ from, before }) => sql<{ repositoryId: number; repository: RepositoryName }>`
+        select id as repositoryId, name as repository from repository
+        where id >= ${from} and id < ${before} and upstream is not null order by id`,
     ),
     tags: statement(
       db,
       { repositoryId: number, last: text, limit: number },
-      ({ repositoryId, last, limit }) =>
-        db
-          .select({ name: tag.name, digest: tag.digest, checkedAt: sql<number>`${tag.checkedAt}` })
-          .from(tag)
-          .where(and(eq(tag.repositoryId, repositoryId), gt(tag.name, last), isNotNull(tag.checkedAt)))
-          .orderBy(asc(tag.name))
-          .limit(limit),
+      ({ repositoryId, last, limit }) => sql<{ tag: Tag; digest: Uint8Array; checkedAt: number }>`
+        select name as tag, digest, checked_at as checkedAt from tag
+        where repository_id = ${repositoryId} and name > ${last} and checked_at is not null
+        order by name limit ${limit}`,
     ),
-    lastManifest: statement(db, {}, () => db.select({ id: max(manifest.id) }).from(manifest)),
-    manifests: statement(db, range, ({ from, before }) =>
-      db
-        .select({ count: sql<number>`count(*)` })
-        .from(manifest)
-        .where(and(gte(manifest.id, from), lt(manifest.id, before), isNotNull(manifest.usedAt))),
+    lastManifest: statement(db, {}, () => sql<{ id: number | null }>`select max(id) as id from manifest`),
+    manifests: statement(
+      db,
+      range,
+      ({ from, before }) => sql<{ count: number }>`select count(*) as count from manifest
+        where id >= ${from} and id < ${before} and used_at is not null`,
+    ),
+  }
+}
+
+/** A manifest that an upstream has sent; its digest is verified. */
+interface CachedManifestPut {
+  at: number
+  repository: RepositoryName
+  digest: Digest
+  sha256: Digest
+  /** The tag that was requested. */
+  tag: Tag | undefined
+  manifest: Omit<Manifest, 'annotations'>
+  bytes: Uint8Array<ArrayBuffer>
+  /** The labels that a search finds, as far as they are known yet. */
+  labels: readonly string[]
+}
+
+/** Content that was used: a manifest, or every manifest that references a blob. */
+export interface Use {
+  repository: RepositoryName
+  digest: Digest
+  isBlob: boolean
+  /** Milliseconds since 1970. */
+  at: number
+}
+
+/** Writes of content from upstreams, each for one call of the writer. */
+export function cacheWrites(db: Db, rows: Rows) {
+  const { recordEvent, repositories, manifests, references, labels, reach, linkBlob } = rows
+  const follow = followTag(db, rows)
+  const marks = useMarks(db)
+  return {
+    /** Stores a manifest of an upstream, whichever of its blobs are stored, and points the tag at it. */
+    cacheManifest(call: CachedManifestPut): { stale: Stale | undefined } {
+      const { at, repository, digest, tag } = call
+      const repositoryId = repositories.ensureCached(repository, at)
+      if (repositoryId === undefined) return { stale: undefined }
+      const tags = tag === undefined ? [] : [tag]
+      const stored = manifests.put(repositoryId, {
+        ...call,
+        caller: SYSTEM,
+        tags,
+        optionalRoles: [],
+        usedAt: at,
+      })
+      if (stored.inserted) references.insert(repositoryId, stored.id, call.manifest.references)
+      references.markUsed(repositoryId, stored.id)
+      labels.put(repositoryId, stored.id, call.labels)
+      if (stored.appeared) {
+        reach.appeared(stored.id)
+        recordEvent({ type: 'manifest.cache', repository, digest }, SYSTEM, at)
+      }
+      const isMoved = tag !== undefined && follow(repositoryId, call, tag, stored.id)
+      return { stale: stored.replaced || isMoved ? 'content' : undefined }
+    },
+
+    /** Links a blob of an upstream into repositories. */
+    linkCached(call: LinkedBlob & { at: number; repositories: RepositoryName[] }): void {
+      for (const repository of call.repositories) {
+        const repositoryId = repositories.ensureCached(repository, call.at)
+        if (repositoryId !== undefined) linkBlob(repositoryId, call, call.at, true)
+      }
+    },
+
+    /** Records when cached content was last used. */
+    touchCached({ uses }: { uses: Use[] }): void {
+      for (const { repository, digest, isBlob, at } of uses) {
+        const mark = isBlob ? marks.naming : marks.manifest
+        mark.run({ name: repository, digest: digestToBytes(digest), at })
+      }
+    },
+
+    /** Records when upstreams last confirmed tags. */
+    noteChecks({ checks }: { checks: { repository: RepositoryName; tag: Tag; at: number }[] }): void {
+      for (const { repository, tag, at } of checks) marks.checked.run({ name: repository, tag, at })
+    },
+  }
+}
+
+/** Points a tag to where it points at the upstream; a pushed tag stays as it is. Returns whether the tag moved. */
+function followTag(db: Db, { recordEvent, tags }: Rows) {
+  const setChecked = updateBy(db, tag, ['checkedAt'], 'repositoryId', 'name')
+  return (repositoryId: number, call: CachedManifestPut, name: Tag, manifestId: number) => {
+    const { at, repository } = call
+    const digest = digestToBytes(call.digest)
+    const before = tags.find(repositoryId, name, at)
+    if (before?.checkedAt === null) return false
+    if (before?.manifestId === manifestId && before.digest.equals(digest)) {
+      setChecked.run({ repositoryId, name, checkedAt: at })
+      return false
+    }
+    const target = { manifestId, digest, expiresAt: null, checkedAt: at }
+    tags.put(repositoryId, name, target, before, { caller: SYSTEM, at, act: 'tag.follow' })
+    recordEvent({ type: 'tag.follow', repository, tag: name, digest: call.digest }, SYSTEM, at)
+    return before !== undefined
+  }
+}
+
+function useMarks(db: Db) {
+  const idOf = (name: Placeholder) =>
+    sql`(select id from repository where name = ${name} and deleted_at is null)`
+  const used = { name: text, digest: bytes, at: number }
+  return {
+    manifest: statement(
+      db,
+      used,
+      ({ name, digest, at }) => sql`update manifest set used_at = max(used_at, ${at})
+        where digest = ${digest} and used_at is not null and repository_id = ${idOf(name)}`,
+    ),
+    naming: statement(
+      db,
+      used,
+      ({ name, digest, at }) => sql`update manifest set used_at = max(used_at, ${at})
+        where id in (select manifest_id from manifest_reference
+          where digest = ${digest} and repository_id = ${idOf(name)}) and used_at is not null`,
+    ),
+    checked: statement(
+      db,
+      { name: text, tag: text, at: number },
+      ({ name, tag, at }) => sql`update tag set checked_at = ${at}
+        where repository_id = ${idOf(name)} and name = ${tag} and checked_at is not null`,
     ),
   }
 }
@@ -230,7 +336,7 @@ interface UpstreamWrite extends Write {
   name: string
 }
 
-export interface UpstreamPut extends UpstreamWrite {
+interface UpstreamPut extends UpstreamWrite {
   settings: string
   secret: string | null
   /** The version of the row whose secret was kept; undefined if there was no row. */
@@ -254,14 +360,6 @@ export function upstreamWrites(
     checkVersion(`upstream ${name}`, row?.version, condition)
     return row
   }
-  const refuseLocalNames = (name: string) => {
-    const repositories = localUnder(name)
-    if (repositories.length > 0) throw registryError('CONFLICT', localNamesTaken(name, repositories))
-  }
-  const refuseTooMany = () => {
-    if (all.all({ last: '', limit: UPSTREAMS_MAX }).length < UPSTREAMS_MAX) return
-    throw registryError('CONFLICT', `there are ${UPSTREAMS_MAX} upstreams: remove some`)
-  }
   return {
     /** Adds or replaces an upstream. Throws CONFLICT if local repositories have its name. */
     putUpstream(call: UpstreamPut): void {
@@ -269,8 +367,10 @@ export function upstreamWrites(
       const row = find(call)
       if (row?.version !== seen)
         throw registryError('CONFLICT', `upstream ${name} was changed at the same time: try again`)
-      refuseLocalNames(name)
-      if (row === undefined) refuseTooMany()
+      const repositories = localUnder(name)
+      if (repositories.length > 0) throw registryError('CONFLICT', localNamesTaken(name, repositories))
+      if (row === undefined && all.all({ last: '', limit: UPSTREAMS_MAX }).length >= UPSTREAMS_MAX)
+        throw registryError('CONFLICT', `there are ${UPSTREAMS_MAX} upstreams: remove some`)
       const createdAt = row?.createdAt ?? at
       put.run({ name, settings, secret, createdAt, changedAt: at, version: version() })
       const action = row === undefined ? 'upstream.create' : 'upstream.change'
@@ -307,18 +407,11 @@ export function upstreamReads(db: Db) {
 
 /** Returns some local repositories whose name begins with a component. */
 function localNames(db: Db): (first: string) => string[] {
-  const names = statement(db, { from: text, to: text }, ({ from, to }) =>
-    db
-      .select({ name: repository.name })
-      .from(repository)
-      .where(
-        and(
-          sql`${repository.name} >= ${from} and ${repository.name} < ${to}`,
-          isNull(repository.upstream),
-          isNull(repository.deletedAt),
-        ),
-      )
-      .limit(10),
+  const names = statement(
+    db,
+    { from: text, to: text },
+    ({ from, to }) => sql<{ name: string }>`select name from repository
+      where name >= ${from} and name < ${to} and upstream is null and deleted_at is null limit 10`,
   )
   return (first) => names.all({ from: `${first}/`, to: `${first}0` }).map(({ name }) => name)
 }

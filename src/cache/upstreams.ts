@@ -10,48 +10,13 @@ import type { Metadata } from '../database/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { ProxyCache } from './cache.ts'
 import { localNamesTaken, type UpstreamRow } from './store.ts'
-import { isForbidden } from './upstream/targets.ts'
-import type { Upstream } from './upstream/upstream.ts'
+import { isForbidden } from './upstream/connections.ts'
+import type { Upstream, UpstreamSet } from './upstream/upstream.ts'
 
 declare module '../http/controller.ts' {
   interface ApiServices {
     upstreamStates: ReturnType<typeof upstreamService>
   }
-}
-
-/** An upstream. Says only whether it has credentials, not what they are. */
-export interface UpstreamState {
-  name: string
-  url: string
-  mirrors: string[]
-  state: 'up' | 'down' | 'offline'
-  credentialsSet: boolean
-  /** The remaining pulls that the upstream reports. */
-  pullsRemaining: number | undefined
-  pullLimit: number | undefined
-  /** Where it is configured; undefined for one that is managed with the API. */
-  configuredIn: string | undefined
-  /** Undefined before the first check since the server started or its settings changed. */
-  lastCheck: LastCheck | undefined
-}
-
-/** Settings and version are of one that is managed with the API. */
-export interface UpstreamDetails extends UpstreamState {
-  settings: ManagedUpstream | undefined
-  version: number | undefined
-}
-
-/** Whether an upstream can be reached. */
-export interface UpstreamCheck {
-  isReached: boolean
-  milliseconds: number
-  message: string
-}
-
-/** The latest check of an upstream. */
-export interface LastCheck extends UpstreamCheck {
-  /** When it ended. */
-  at: number
 }
 
 export interface UpstreamOptions {
@@ -73,14 +38,10 @@ export function upstreamService({ metadata, cache, config, settingSources, now }
     if (!configured.has(name)) return
     throw registryError('CONFLICT', `upstream ${name} is configured in ${upstreamSource}: change it there`)
   }
-  const upstreamOf = (name: string) => {
-    const upstream = upstreams.find(name)
-    if (upstream !== undefined) return upstream
-    throw registryError('NOT_FOUND', `there is no upstream ${name}`)
-  }
-  const checks = upstreamChecks(now)
+  /** The latest check of each. Changing an upstream replaces its object, so a check of its former settings is forgotten. */
+  const checks = new WeakMap<Upstream, UpstreamCheck & { at: string }>()
   const toState = (upstream: Upstream) =>
-    stateOf(upstream, configured.has(upstream.name) ? upstreamSource : undefined, checks.last(upstream))
+    stateOf(upstream, configured.has(upstream.name) ? upstreamSource : undefined, checks.get(upstream))
   /** Applies the upstream's current settings in the database. Of two concurrent changes, the last one wins. */
   const apply = async (name: string) => {
     const row = await metadata.upstreams.find(name)
@@ -88,30 +49,31 @@ export function upstreamService({ metadata, cache, config, settingSources, now }
     else cache.putUpstream(managedSettings(row, isOffline))
   }
   return {
-    list: (): UpstreamState[] => upstreams.list().map(toState),
+    list: () => upstreams.list().map(toState),
 
-    /** Throws NOT_FOUND. */
-    async get(name: string): Promise<UpstreamDetails> {
-      const state = toState(upstreamOf(name))
+    /** Throws NOT_FOUND. Settings and version are of one that is managed with the API. */
+    async get(name: string) {
+      const state = toState(getUpstream(upstreams, name))
       const row = configured.has(name) ? undefined : await metadata.upstreams.find(name)
       const settings = row && (JSON.parse(row.settings) as ManagedUpstream)
       return { ...state, settings, version: row?.version }
     },
 
     /** Checks that an upstream is reachable and accepts our credentials. */
-    check: (name: string): Promise<UpstreamCheck> => checks.run(upstreamOf(name)),
+    async check(name: string): Promise<UpstreamCheck> {
+      const upstream = getUpstream(upstreams, name)
+      const { message, ...reached } = await upstream.reach()
+      const check = { ...reached, message: maskCredentials(message) }
+      checks.set(upstream, { at: new Date(now()).toISOString(), ...check })
+      return check
+    },
 
     /**
      * Adds or replaces an upstream. Returns whether it is new.
      *
      * @throws RegistryError CONFLICT, REQUEST_INVALID, NAME_INVALID or PRECONDITION_FAILED
      */
-    async put(
-      act: Write,
-      name: string,
-      asked: Partial<ManagedUpstream>,
-      secrets: UpstreamSecrets,
-    ): Promise<boolean> {
+    async put(act: Write, name: string, asked: Partial<ManagedUpstream>, secrets: UpstreamSecrets) {
       refuseConfigured(name)
       const before = await metadata.upstreams.find(name)
       const secret = secretOf(name, asked, secrets, before)
@@ -134,34 +96,33 @@ export function upstreamService({ metadata, cache, config, settingSources, now }
   }
 }
 
-/** Checks upstreams, and keeps the latest result of each in memory. */
-function upstreamChecks(now: () => number) {
-  /** Changing an upstream replaces its object, so a check of its former settings is forgotten. */
-  const latest = new WeakMap<Upstream, LastCheck>()
-  return {
-    last: (upstream: Upstream): LastCheck | undefined => latest.get(upstream),
-
-    async run(upstream: Upstream): Promise<UpstreamCheck> {
-      const reached = await upstream.reach()
-      const check = { ...reached, message: maskCredentials(reached.message) }
-      latest.set(upstream, { ...check, at: now() })
-      return check
-    },
-  }
+function getUpstream(upstreams: UpstreamSet, name: string): Upstream {
+  const upstream = upstreams.find(name)
+  if (upstream !== undefined) return upstream
+  throw registryError('NOT_FOUND', `there is no upstream ${name}`)
 }
 
+/** Whether an upstream can be reached. */
+type UpstreamCheck = Awaited<ReturnType<Upstream['reach']>>
+
+/**
+ * Returns the state of an upstream. It says only whether there are credentials, not what they are.
+ *
+ * @param configuredIn undefined for one that is managed with the API
+ * @param lastCheck undefined before the first check since the server started or its settings changed
+ */
 function stateOf(
   { name, settings, isUp, pullsLeft }: Upstream,
   configuredIn: string | undefined,
-  lastCheck: LastCheck | undefined,
-): UpstreamState {
+  lastCheck: (UpstreamCheck & { at: string }) | undefined,
+) {
   const [url, ...mirrors] = settings.urls
   const { username, token } = settings.credentials
   return {
     name,
     url: url.href,
     mirrors: mirrors.map(String),
-    state: settings.offline ? 'offline' : isUp ? 'up' : 'down',
+    state: settings.offline ? ('offline' as const) : isUp ? ('up' as const) : ('down' as const),
     credentialsSet: username !== undefined || token !== undefined,
     pullsRemaining: pullsLeft?.remaining,
     pullLimit: pullsLeft?.limit,
@@ -176,12 +137,6 @@ interface UpstreamSecrets {
   token?: string | undefined
 }
 
-export interface StoredUpstreams {
-  metadata: Metadata
-  config: Config
-  log: Logger
-}
-
 /** The settings that a stored secret is bound to. Changing where it is sent requires giving the secret again. */
 const SENT_BY = ['url', 'username', 'proxy', 'ca'] as const
 
@@ -191,7 +146,7 @@ const SENT_BY = ['url', 'username', 'proxy', 'ca'] as const
  */
 export async function openStored(
   cache: ProxyCache,
-  { metadata, config, log }: StoredUpstreams,
+  { metadata, config, log }: { metadata: Metadata; config: Config; log: Logger },
 ): Promise<void> {
   const configured = new Set(config.upstream.map(({ name }) => name))
   for (const row of await metadata.upstreams.list()) {
@@ -217,11 +172,10 @@ function managedSettings(
 ): UpstreamSettings {
   const stored = Value.Default(UpstreamSchema, { ...JSON.parse(settings), name })
   const [error] = Value.Errors(UpstreamSchema, stored)
-  if (error !== undefined)
-    throw registryError(
-      'REQUEST_INVALID',
-      `upstream ${name}: ${error.path.slice(1).replaceAll('/', '.')}: ${error.message}`,
-    )
+  if (error !== undefined) {
+    const setting = error.path.slice(1).replaceAll('/', '.')
+    throw registryError('REQUEST_INVALID', `upstream ${name}: ${setting}: ${error.message}`)
+  }
   const config = stored as Parameters<typeof upstreamSettings>[0]
   const { username } = config
   const credentials =
@@ -235,24 +189,17 @@ function managedSettings(
 
 /** Throws REQUEST_INVALID or NAME_INVALID for settings that the client of upstreams would fail with. */
 function checkSettings({ name, urls, ca, proxy, repositories }: UpstreamSettings): void {
+  const refuse = (why: string) => registryError('REQUEST_INVALID', `upstream ${name}: ${why}`)
   for (const pattern of repositories) parseRepositoryPattern(pattern)
   const refused = [...urls, URL.parse(proxy ?? '')].find((url) => url !== null && isForbidden(url))
-  if (refused) {
-    throw registryError(
-      'REQUEST_INVALID',
-      `upstream ${name}: ${refused.host} is a link-local or reserved address: use the address of a registry`,
-    )
-  }
-  if (proxy !== undefined && proxy !== 'none' && !isPlainUrl(proxy)) {
-    throw registryError(
-      'REQUEST_INVALID',
-      `upstream ${name}: proxy: expected none or a URL without credentials, such as http://proxy.lan:3128`,
-    )
-  }
+  if (refused)
+    throw refuse(`${refused.host} is a link-local or reserved address: use the address of a registry`)
+  if (proxy !== undefined && proxy !== 'none' && !isPlainUrl(proxy))
+    throw refuse('proxy: expected none or a URL without credentials, such as http://proxy.lan:3128')
   try {
     if (ca !== undefined) new X509Certificate(ca)
   } catch {
-    throw registryError('REQUEST_INVALID', `upstream ${name}: ca: expected PEM certificates`)
+    throw refuse('ca: expected PEM certificates')
   }
 }
 

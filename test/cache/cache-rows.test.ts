@@ -196,7 +196,7 @@ test('eviction: with a cap below the pinned content, it ends after evicting ever
     })
     await room.keep()
     expect(isHere(metadata, 'other', image)).toBe(false)
-    expect(await metadata.cacheLists.countManifests()).toBe(250)
+    expect(await metadata.cache.countManifests()).toBe(250)
   }))
 
 test('cache: a tag that follows its upstream records it in its history, and a delete evicts immediately', () =>
@@ -234,14 +234,14 @@ test('cache: cached tags are listed page by page across repositories, and pushed
       await manifest(repository, one, tag)
     const names: string[] = []
     for (let after = { repositoryId: 0, tag: '' }; ; ) {
-      const page = await metadata.cacheLists.tags(after, 2)
+      const page = await metadata.cache.tags(after, 2)
       names.push(...page.map(({ repository, tag }) => `${repository}:${tag}`))
       const last = page.at(-1)
       if (last === undefined) break
       after = last
     }
     expect(names).toEqual(['docker.io/a:t1', 'docker.io/a:t2', 'docker.io/b:t3'])
-    expect(await metadata.cacheLists.countManifests()).toBe(2)
+    expect(await metadata.cache.countManifests()).toBe(2)
   }))
 
 test('cache: who can lend a blob is looked up among its first thousand links', async () => {

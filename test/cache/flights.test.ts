@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { Flights } from '../../src/cache/flights.ts'
-import { UpstreamError } from '../../src/cache/upstream/failure.ts'
+import { UpstreamError } from '../../src/cache/upstream/answer.ts'
 import { startCache } from '../support/cache.ts'
 
 /** Joins a flight to which the upstream answers 404, and returns what its caller gets. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { FollowedFile } from '../../src/cache/fill.ts'
+import { FollowedFile } from '../../src/cache/followed-file.ts'
 import { Pace } from '../../src/cache/pace.ts'
 import type { GrowingFile } from '../../src/storage/blob-store.ts'
 import { SharedReads } from '../../src/storage/shared-reads.ts'

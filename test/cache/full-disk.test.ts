@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { CachedBlobs, type CachedBlobsOptions } from '../../src/cache/blobs.ts'
-import type { Fill } from '../../src/cache/fill.ts'
+import type { Fill } from '../../src/cache/fills.ts'
 import { CachedManifests, type CachedManifestsOptions } from '../../src/cache/manifests.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { diskFull, registryError } from '../../src/oci/error.ts'

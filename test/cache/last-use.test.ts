@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
-import type { Use } from '../../src/cache/cached-content.ts'
 import { LastUse } from '../../src/cache/flights.ts'
+import type { Use } from '../../src/cache/store.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 import { randomBlob } from '../support/content.ts'

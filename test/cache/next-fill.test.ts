@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import type { FillOrder } from '../../src/cache/fill.ts'
+import type { FillOrder } from '../../src/cache/fills.ts'
 import { Fills } from '../../src/cache/fills.ts'
 import { Places } from '../../src/cache/pace.ts'
 import type { Upstream } from '../../src/cache/upstream/upstream.ts'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { CachedBlobs, type CachedBlobsOptions } from '../../src/cache/blobs.ts'
-import type { Fill } from '../../src/cache/fill.ts'
+import type { Fill } from '../../src/cache/fills.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { registryError } from '../../src/oci/error.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'

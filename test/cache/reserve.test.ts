@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import type { Fill } from '../../src/cache/fill.ts'
+import type { Fill } from '../../src/cache/fills.ts'
 import { Partials, Room } from '../../src/cache/room.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import type { Upload } from '../../src/storage/blob-store.ts'

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import type { UpstreamError } from '../../src/cache/upstream/failure.ts'
+import type { UpstreamError } from '../../src/cache/upstream/answer.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
@@ -144,7 +144,7 @@ describe('upstream: redirects and realms', () => {
       'up.example': ['93.184.216.34'],
       'inside.example': ['93.184.216.34', '10.0.0.7'],
     }
-    const { Targets } = await import('../../src/cache/upstream/targets.ts')
+    const { Targets } = await import('../../src/cache/upstream/connections.ts')
     const resolve = async (name: string) => addresses[name] ?? []
     const targets = new Targets(new URL('https://up.example'), [], resolve)
     const refusal = (await failureOf(targets.check(new URL('https://inside.example/x')))) as UpstreamError

@@ -1,6 +1,6 @@
-import { AnswerMemory } from '../../src/cache/upstream/body.ts'
+import type { UpstreamError } from '../../src/cache/upstream/answer.ts'
+import { AnswerMemory } from '../../src/cache/upstream/answer.ts'
 import { sharedRequestPlaces } from '../../src/cache/upstream/connections.ts'
-import type { UpstreamError } from '../../src/cache/upstream/failure.ts'
 import { Upstream, type UpstreamOptions } from '../../src/cache/upstream/upstream.ts'
 import type { UpstreamSettings } from '../../src/config/upstreams.ts'
 import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'

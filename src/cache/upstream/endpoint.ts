@@ -1,10 +1,16 @@
+import { LRUCache } from 'lru-cache'
+import { type Challenge, parseChallenges } from '../../access/access.ts'
 import type { UpstreamCredentials } from '../../config/upstreams.ts'
-import { Deadline, readBounded, type TimeLimits, unlessAborted } from './body.ts'
+import {
+  Deadline,
+  errorOfStatus,
+  readBounded,
+  type TimeLimits,
+  UpstreamError,
+  unlessAborted,
+} from './answer.ts'
 import { EndpointBreaker, type RequestEnd } from './breaker.ts'
-import { Connections, type ConnectionsOptions } from './connections.ts'
-import { errorOfStatus, UpstreamError } from './failure.ts'
-import { type Resolve, Targets } from './targets.ts'
-import { UpstreamTokens } from './tokens.ts'
+import { Connections, type ConnectionsOptions, type Resolve, Targets } from './connections.ts'
 
 /** How many redirects of one request are followed. */
 const REDIRECTS_MAX = 5
@@ -14,7 +20,13 @@ const TOKEN_BODY_BYTES_MAX = 256 * 1024
 
 const REDIRECT_STATUSES: readonly number[] = [301, 302, 303, 307, 308]
 
-export interface EndpointOptions extends ConnectionsOptions {
+/**
+ * What an endpoint limits separately. Checks are requests for manifests, too, but Docker Hub, for example, counts no
+ * HEAD as a pull.
+ */
+export type LimitedKind = 'manifest' | 'check' | 'blob' | 'list' | 'token'
+
+interface EndpointOptions extends ConnectionsOptions {
   /** The registry's URL, without `/v2`. */
   url: URL
   credentials: UpstreamCredentials
@@ -47,24 +59,20 @@ interface SentRequest extends EndpointRequest {
 /** One host of an upstream: its connections, its tokens, and its breaker. */
 export class Endpoint {
   readonly breaker: EndpointBreaker
-  private readonly rateLimits: RateLimits
   private readonly options: EndpointOptions
   private readonly connections: Connections
   private readonly targets: Targets
-  private readonly tokens: UpstreamTokens
+  private readonly tokens: Tokens
+  /** The kinds of requests that were refused with 429, and until when (RFC 6585, 4). */
+  private readonly limitedUntil = new Map<LimitedKind, number>()
 
   constructor(options: EndpointOptions) {
     const { url, redirects, resolve, credentials, monotonic } = options
     this.options = options
     this.breaker = new EndpointBreaker(monotonic)
-    this.rateLimits = new RateLimits(monotonic)
     this.connections = new Connections(options)
     this.targets = new Targets(url, redirects, resolve, (target) => this.connections.proxyOf(target))
-    this.tokens = new UpstreamTokens({
-      credentials,
-      fetchToken: (url, headers) => this.fetchToken(url, headers),
-      monotonic,
-    })
+    this.tokens = new Tokens(credentials, (url, headers) => this.fetchToken(url, headers), monotonic)
   }
 
   get host(): string {
@@ -78,7 +86,7 @@ export class Endpoint {
 
   /** Returns for how many milliseconds no request of a kind is sent, because the registry has limited them. */
   limitedMs(kind: LimitedKind): number {
-    return this.rateLimits.leftMs(kind)
+    return Math.max(0, (this.limitedUntil.get(kind) ?? 0) - this.options.monotonic())
   }
 
   /**
@@ -128,11 +136,9 @@ export class Endpoint {
     discard(response)
     if (from === undefined) throw this.refused(asked.kind, this.host, response)
     // Only the registry decides whether the content exists. The link of a redirect may have expired.
-    throw new UpstreamError(
-      'unavailable',
-      `${from}, to which ${this.host} redirects, answers ${response.status}`,
-      { status: response.status },
-    )
+    const { status } = response
+    const what = `${from}, to which ${this.host} redirects, answers ${status}`
+    throw new UpstreamError('unavailable', what, { status })
   }
 
   /**
@@ -192,15 +198,17 @@ export class Endpoint {
     }
   }
 
-  /** Returns the error for an unsuccessful response, and keeps what it limits. */
+  /** Returns the error for an unsuccessful response, and keeps what it limits until its Retry-After. */
   private refused(kind: LimitedKind | undefined, who: string, response: Response): UpstreamError {
     const error = errorOfStatus(who, response)
-    if (error.kind === 'limited' && kind !== undefined) this.rateLimits.note(kind, error.retryAfterSeconds)
+    const { retryAfterSeconds } = error
+    if (error.kind === 'limited' && kind !== undefined && retryAfterSeconds !== undefined)
+      this.limitedUntil.set(kind, this.options.monotonic() + retryAfterSeconds * 1000)
     return error
   }
 
   private throwIfLimited(kind: LimitedKind, who: string): void {
-    const leftMs = this.rateLimits.leftMs(kind)
+    const leftMs = this.limitedMs(kind)
     if (leftMs === 0) return
     const retryAfterSeconds = Math.ceil(leftMs / 1000)
     throw new UpstreamError('limited', `${who} answers 429`, { retryAfterSeconds })
@@ -238,29 +246,115 @@ export function discard(response: Response): void {
   response.body?.cancel().catch(() => {})
 }
 
+/** How many scopes have their tokens cached. */
+const TOKENS_MAX = 1000
+
+/** The default lifetime of a token (Docker's token protocol). */
+const EXPIRES_SECONDS = 60
+/** A token is not used in its last seconds. */
+const SPARE_SECONDS = 10
+
+/** A longer token would not fit into the header of a request. */
+const TOKEN_CHARACTERS_MAX = 32 * 1024
+
 /**
- * What an endpoint limits separately. Checks are requests for manifests, too, but Docker Hub, for example, counts no
- * HEAD as a pull.
+ * Provides the `Authorization` of requests to one endpoint: none until it sends a challenge, then what the challenge
+ * asks for. Tokens are cached by scope until shortly before they expire. Concurrent callers share one request for a
+ * token.
  */
-export type LimitedKind = 'manifest' | 'check' | 'blob' | 'list' | 'token'
-
-/** The kinds of requests that an endpoint has refused with 429, and until when (RFC 6585, 4). */
-class RateLimits {
+class Tokens {
+  private readonly credentials: UpstreamCredentials
+  private readonly fetchToken: (url: URL, headers: Record<string, string>) => Promise<string>
   private readonly monotonic: () => number
-  private readonly until = new Map<LimitedKind, number>()
+  private readonly tokens = new LRUCache<string, { header: string; until: number }>({ max: TOKENS_MAX })
+  private readonly flights = new Map<string, Promise<string>>()
+  private isBasic = false
 
-  /** @param monotonic milliseconds since an arbitrary time */
-  constructor(monotonic: () => number) {
+  /** @param fetchToken returns the body of a token service's response. It checks the address, and has its own limits. */
+  constructor(credentials: UpstreamCredentials, fetchToken: Tokens['fetchToken'], monotonic: () => number) {
+    this.credentials = credentials
+    this.fetchToken = fetchToken
     this.monotonic = monotonic
   }
 
-  /** Records a 429 with its Retry-After in seconds. Without one, nothing is known about the next request. */
-  note(kind: LimitedKind, retryAfterSeconds: number | undefined): void {
-    if (retryAfterSeconds !== undefined) this.until.set(kind, this.monotonic() + retryAfterSeconds * 1000)
+  /** Returns what to send with a request of this scope; undefined for nothing. */
+  find(scope: string): string | undefined {
+    const { token } = this.credentials
+    if (token !== undefined) return `Bearer ${token}`
+    if (this.isBasic) return this.basic()
+    const known = this.tokens.get(scope)
+    return known !== undefined && known.until > this.monotonic() ? known.header : undefined
   }
 
-  /** Returns for how many milliseconds no request of a kind may be sent; 0 if one may be sent now. */
-  leftMs(kind: LimitedKind): number {
-    return Math.max(0, (this.until.get(kind) ?? 0) - this.monotonic())
+  /**
+   * Returns what to send after a 401 with this header; undefined if only `sent` is available.
+   * @throws UpstreamError
+   */
+  async answer(
+    header: string | null,
+    scope: string,
+    sent: string | undefined,
+    signal: AbortSignal,
+  ): Promise<string | undefined> {
+    if (this.credentials.token !== undefined) return undefined
+    const challenges = parseChallenges(header ?? '')
+    const bearer = challenges.find(({ scheme }) => scheme === 'bearer')
+    if (bearer?.parameters.realm === undefined) {
+      const basic = challenges.some(({ scheme }) => scheme === 'basic') ? this.basic() : undefined
+      if (basic === undefined || basic === sent) return undefined
+      this.isBasic = true
+      return basic
+    }
+    const newest = this.find(scope)
+    if (newest !== undefined && newest !== sent) return newest
+    this.tokens.delete(scope)
+    let flight = this.flights.get(scope)
+    if (flight === undefined) {
+      flight = this.request(bearer, scope).finally(() => this.flights.delete(scope))
+      this.flights.set(scope, flight)
+    }
+    return await unlessAborted(flight, signal)
   }
+
+  private basic(): string | undefined {
+    const { username, password } = this.credentials
+    if (username === undefined || password === undefined) return undefined
+    return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
+  }
+
+  private async request({ parameters }: Challenge, scope: string): Promise<string> {
+    const { realm = '', service } = parameters
+    const url = URL.parse(realm)
+    if (url === null) {
+      const named = JSON.stringify(realm.slice(0, 200))
+      throw new UpstreamError('wrong', `its challenge names a realm that is not a URL: ${named}`)
+    }
+    if (service !== undefined) url.searchParams.set('service', service)
+    if (scope !== '') url.searchParams.set('scope', scope)
+    const basic = this.basic()
+    const text = await this.fetchToken(url, basic === undefined ? {} : { authorization: basic })
+    const { token, seconds } = readToken(text, url)
+    const header = `Bearer ${token}`
+    const until = this.monotonic() + Math.max(0, seconds - SPARE_SECONDS) * 1000
+    this.tokens.set(scope, { header, until })
+    return header
+  }
+}
+
+function readToken(text: string, { host }: URL): { token: string; seconds: number } {
+  let answer: Record<string, unknown> = {}
+  try {
+    answer = Object(JSON.parse(text))
+  } catch {
+    // A response that is not JSON has no token.
+  }
+  const token = answer.token ?? answer.access_token
+  if (typeof token !== 'string' || !/^[\x21-\x7e]+$/.test(token)) {
+    throw new UpstreamError('wrong', `the token service ${host} responded without a token`)
+  }
+  if (token.length > TOKEN_CHARACTERS_MAX) {
+    throw new UpstreamError('wrong', `the token service ${host} sends a token of ${token.length} characters`)
+  }
+  const expires = Number(answer.expires_in)
+  return { token, seconds: expires > 0 ? expires : EXPIRES_SECONDS }
 }

@@ -10,22 +10,42 @@ import {
   type RepositoryName,
 } from '../../oci/reference.ts'
 import type { Upstreams } from '../../registry/registry.ts'
-import { lengthOf, Places, partOf, Rate } from '../pace.ts'
-import { type AnswerMemory, type HeldAnswer, readBounded } from './body.ts'
-import { RequestPlaces } from './connections.ts'
-import { discard, type LimitedKind } from './endpoint.ts'
+import { Places, Rate } from '../pace.ts'
 import {
-  type AnswerTime,
-  Endpoints,
-  type EndpointsOptions,
-  type Limit,
-  type Question,
-  type Send,
-  type SentRequest,
-} from './endpoints.ts'
-import { mayRefuseHead, UpstreamError } from './failure.ts'
+  type AnswerMemory,
+  Deadline,
+  lengthOf,
+  mayRefuseHead,
+  partOf,
+  readBounded,
+  type TimeLimits,
+  UpstreamError,
+  type UpstreamErrorKind,
+} from './answer.ts'
+import { type Environment, RequestPlaces, type Resolve, systemResolve } from './connections.ts'
+import { discard, Endpoint, type EndpointRequest, type LimitedKind } from './endpoint.ts'
 
-export interface UpstreamOptions extends Omit<EndpointsOptions, 'onAnswer'> {
+/** How long a requested check waits. */
+const REACH_SECONDS_MAX = 10
+
+/** The largest page of tags or referrers, in bytes. */
+const LIST_BYTES_MAX = 4 * 1024 * 1024
+
+/** The maximum members and entries of one page. This many are parsed in about 10 ms. */
+const LIST_ITEMS_MAX = 50_000
+
+const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
+
+type RequestKind = Exclude<LimitedKind, 'token'>
+
+export interface UpstreamOptions {
+  monotonic: () => number
+  limits: TimeLimits
+  resolve?: Resolve
+  /** The variables that can name proxies. */
+  environment?: Environment
+  /** Called with the result of each request. */
+  onRequest?: (upstream: string, kind: RequestKind, result: 'ok' | UpstreamErrorKind) => void
   /** Shared by all upstreams. */
   memory: AnswerMemory
   /** Places of all requests but downloads of blobs. Shared by all upstreams. */
@@ -50,49 +70,57 @@ export interface FetchedBlob {
   take(bytes: number, signal?: AbortSignal): Promise<void> | undefined
 }
 
-/** The remaining pulls that Docker Hub reports (RateLimit-Limit, RateLimit-Remaining). */
-export interface PullsLeft {
-  limit: number | undefined
-  remaining: number
+/** How long an upstream may take until the headers of a response. */
+export interface AnswerTime {
+  deadlineMs: number
+  /** How long clients wait, if that is shorter. Within this time, each endpoint is asked. */
+  clientWaitMs?: number
 }
 
-/** A page of a list. */
-export interface UpstreamList {
-  /** A JSON document. */
-  bytes: Uint8Array
-  /** The query of the next page. */
-  nextQuery: string | undefined
+/** What each endpoint can be asked. */
+interface Question extends AnswerTime {
+  kind: RequestKind
+  /** How many of the first endpoints to ask last. */
+  avoid?: number
 }
 
-const ACCEPT = Object.values(MEDIA_TYPE).join(', ')
+type SentRequest = Omit<EndpointRequest, 'kind' | 'scope' | 'signal'> & { signal?: AbortSignal }
 
-/** The largest page of tags or referrers, in bytes. */
-const LIST_BYTES_MAX = 4 * 1024 * 1024
+/** Sends a request to one endpoint. */
+type Send = (asked: SentRequest) => Promise<Response>
 
-/** The maximum members and entries of one page. This many are parsed in about 10 ms. */
-const LIST_ITEMS_MAX = 50_000
-
-/** A registry whose content is cached. Its responses are unverified, and failures are UpstreamErrors. */
+/**
+ * A registry whose content is cached. Its responses are unverified, and failures are UpstreamErrors. Its endpoints, the
+ * registry and that registry's mirrors, are asked in order.
+ */
 export class Upstream {
   readonly settings: UpstreamSettings
   /** Each blob download takes one. */
   readonly places: Places
+  /** The remaining pulls that Docker Hub reports (RateLimit-Limit, RateLimit-Remaining). */
+  pullsLeft: { limit: number | undefined; remaining: number } | undefined
   private readonly requests: RequestPlaces
   private readonly rate: Rate
-  pullsLeft: PullsLeft | undefined
   private readonly options: UpstreamOptions
-  private readonly endpoints: Endpoints
+  private readonly endpoints: readonly Endpoint[]
   private readonly allowed: ReturnType<typeof parseRepositoryPattern>[]
 
   constructor(settings: UpstreamSettings, options: UpstreamOptions) {
+    const { monotonic, limits, resolve = systemResolve, environment = process.env } = options
     this.settings = settings
     this.options = options
     this.places = new Places(settings.connections)
-    this.requests = new RequestPlaces(options.requestPlaces, options.monotonic)
+    this.requests = new RequestPlaces(options.requestPlaces, monotonic)
     this.rate = new Rate(settings.bytesPerSecond, options)
     this.allowed = settings.repositories.map((pattern) => parseRepositoryPattern(pattern))
     const onAnswer = (headers: Headers) => this.notePullsLeft(headers)
-    this.endpoints = new Endpoints(settings, { ...options, onAnswer })
+    this.endpoints = settings.urls.map((url, at) => {
+      const { redirects, proxy, ca } = settings
+      // A mirror is another party, so it never gets the upstream's credentials.
+      const credentials = at === 0 ? settings.credentials : {}
+      const own = { url, redirects, proxy, ca, credentials }
+      return new Endpoint({ ...own, resolve, environment, limits, monotonic, onAnswer })
+    })
   }
 
   /** The namespace of names without one. */
@@ -106,12 +134,13 @@ export class Upstream {
 
   /** Whether requests can be sent now. */
   get isUp(): boolean {
-    return this.endpoints.isUp
+    return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpen)
   }
 
   /** Whether requests for a repository can be sent now. */
   isUpFor(repository: RepositoryName): boolean {
-    return this.endpoints.isUpFor(scopeOf(repository.slice(this.name.length + 1)))
+    const scope = scopeOf(repository.slice(this.name.length + 1))
+    return !this.settings.offline && this.endpoints.some(({ breaker }) => !breaker.isOpenFor(scope))
   }
 
   /** Whether the setting "repositories" lets a repository be requested. */
@@ -120,9 +149,11 @@ export class Upstream {
     return this.allowed.length === 0 || this.allowed.some((pattern) => matchesPattern(pattern, name))
   }
 
-  /** Returns the endpoints that are not asked for a kind of requests, because they have limited them (429). */
-  limits(kind: LimitedKind): Limit[] {
-    return this.endpoints.limits(kind)
+  /** Returns the endpoints that are not asked for a kind of requests now, because they have limited them (429). */
+  limits(kind: LimitedKind): { host: string; leftMs: number }[] {
+    return this.endpoints
+      .map((endpoint) => ({ host: endpoint.host, leftMs: endpoint.limitedMs(kind) }))
+      .filter(({ leftMs }) => leftMs > 0)
   }
 
   /** Returns a manifest of at most `bytesMax` bytes. */
@@ -132,7 +163,7 @@ export class Upstream {
     { bytesMax, ...time }: AnswerTime & { bytesMax: number },
   ): Promise<FetchedManifest> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
-    return await this.ask(repository, { kind: 'manifest', ...time }, async (send) => {
+    return await this.askInTurn(repository, { kind: 'manifest', ...time }, async (send) => {
       const response = await send({ method: 'GET', path, headers: { accept: ACCEPT } })
       const { headers } = response
       const held = this.options.memory.hold()
@@ -157,7 +188,7 @@ export class Upstream {
     time: AnswerTime,
   ): Promise<Digest | undefined> {
     const path = `/v2/${this.nameOf(repository)}/manifests/${formatReference(reference)}`
-    return await this.ask(repository, { kind: 'check', ...time }, async (send) => {
+    return await this.askInTurn(repository, { kind: 'check', ...time }, async (send) => {
       const headers = await headersOf(send, { path, headers: { accept: ACCEPT } })
       return tryParseDigest(headers?.get('docker-content-digest') ?? '')
     })
@@ -170,7 +201,7 @@ export class Upstream {
     deadlineMs: number,
   ): Promise<number | undefined> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
-    return await this.ask(repository, { kind: 'blob', deadlineMs }, async (send) => {
+    return await this.askInTurn(repository, { kind: 'blob', deadlineMs }, async (send) => {
       const headers = await headersOf(send, { path })
       const size = headers && lengthOf(headers)
       if (size !== undefined) return size
@@ -189,8 +220,7 @@ export class Upstream {
   ): Promise<FetchedBlob> {
     const path = `/v2/${this.nameOf(repository)}/blobs/${digest}`
     const headers = from > 0 ? { range: `bytes=${from}-` } : {}
-    const question: Question = { kind: 'blob', scope: this.scopeOf(repository), deadlineMs, avoid }
-    return await this.endpoints.ask(question, async (send) => {
+    return await this.ask(repository, { kind: 'blob', deadlineMs, avoid }, async (send) => {
       const response = await send({ method: 'GET', path, headers, ...(signal && { signal }) })
       const stream = response.body ?? new Blob([]).stream()
       const part =
@@ -202,18 +232,18 @@ export class Upstream {
     })
   }
 
-  /** Returns a page of a list, tags or referrers. */
-  async getList(repository: RepositoryName, suffix: string, deadlineMs: number): Promise<UpstreamList> {
+  /** Returns a page of a list, tags or referrers: a JSON document, and the query of the next page. */
+  async getList(
+    repository: RepositoryName,
+    suffix: string,
+    deadlineMs: number,
+  ): Promise<{ bytes: Uint8Array; nextQuery: string | undefined }> {
     const path = `/v2/${this.nameOf(repository)}/${suffix}`
-    return await this.ask(repository, { kind: 'list', deadlineMs }, async (send) => {
-      const response = await send({
-        method: 'GET',
-        path,
-        headers: { accept: `${MEDIA_TYPE.ociIndex}, application/json` },
-      })
+    const headers = { accept: `${MEDIA_TYPE.ociIndex}, application/json` }
+    return await this.askInTurn(repository, { kind: 'list', deadlineMs }, async (send) => {
+      const response = await send({ method: 'GET', path, headers })
       const held = this.options.memory.hold()
-      const reading = this.read(response, LIST_BYTES_MAX, held)
-      const bytes = await reading.finally(held.release)
+      const bytes = await this.read(response, LIST_BYTES_MAX, held).finally(held.release)
       if (hasMoreItems(bytes, LIST_ITEMS_MAX))
         throw new UpstreamError('wrong', `${this.name} sends a list of more than ${LIST_ITEMS_MAX} entries`)
       return { bytes, nextQuery: nextQueryOf(response.headers.get('link') ?? '') }
@@ -221,22 +251,26 @@ export class Upstream {
   }
 
   /** Checks whether the registry responds and accepts the configured credentials. Never throws. */
-  async reach(): Promise<{ isReached: boolean; milliseconds: number; message: string }> {
+  async reach(): Promise<{ reachable: boolean; durationMilliseconds: number; message: string }> {
     const began = performance.now()
+    const deadline = new Deadline(REACH_SECONDS_MAX * 1000)
     let message = `${this.name} answers`
-    let isReached = false
+    let reachable = false
     try {
-      await this.endpoints.reach()
-      isReached = true
+      this.throwIfOffline()
+      await this.endpoints[0]?.request({ method: 'GET', path: '/v2/', scope: '', signal: deadline.signal })
+      reachable = true
     } catch (error) {
       message = (error as Error).message
+    } finally {
+      deadline.extend(undefined)
     }
-    return { isReached, milliseconds: Math.round(performance.now() - began), message }
+    return { reachable, durationMilliseconds: Math.round(performance.now() - began), message }
   }
 
   /** Closes idle connections. */
   close(): void {
-    this.endpoints.close()
+    for (const endpoint of this.endpoints) endpoint.close()
   }
 
   /** Returns the repository's name at the upstream. */
@@ -249,22 +283,58 @@ export class Upstream {
     )
   }
 
-  private async ask<T>(
+  /** Asks when there is a place for the request. Downloads of blobs have their own places. */
+  private async askInTurn<T>(
     repository: RepositoryName,
-    question: Omit<Question, 'scope'>,
+    question: Question,
     work: (send: Send) => Promise<T>,
   ): Promise<T> {
-    const scope = this.scopeOf(repository)
     return await this.requests.run(this.name, question.deadlineMs, (deadlineMs) =>
-      this.endpoints.ask({ ...question, scope, deadlineMs }, work),
+      this.ask(repository, { ...question, deadlineMs }, work),
     )
   }
 
-  private scopeOf(repository: RepositoryName): string {
-    return scopeOf(this.nameOf(repository))
+  /**
+   * Asks the endpoints in order until one has the content. The remaining time is shared among those that have not been
+   * asked, so that a silent one leaves time for its mirrors. Throws the first error other than "not found", if there is
+   * one.
+   */
+  private async ask<T>(
+    repository: RepositoryName,
+    question: Question,
+    work: (send: Send) => Promise<T>,
+  ): Promise<T> {
+    const { kind, avoid = 0 } = question
+    const { monotonic, limits, onRequest } = this.options
+    const { name, endpoints } = this
+    const scope = scopeOf(this.nameOf(repository))
+    this.throwIfOffline()
+    const began = monotonic()
+    const first = avoid % endpoints.length
+    const order = [...endpoints.slice(first), ...endpoints.slice(0, first)]
+    let failure: UpstreamError | undefined
+    for (const [at, endpoint] of order.entries()) {
+      const later = order.slice(at + 1).filter((one) => one.canAsk(kind, scope))
+      const headersMs = shareOf(question, monotonic() - began, later.length)
+      if (headersMs <= 0) break
+      try {
+        const result = await askOne(endpoint, { kind, scope, headersMs, bodyMs: limits.manifestMs }, work)
+        onRequest?.(name, kind, 'ok')
+        return result
+      } catch (error) {
+        if (!(error instanceof UpstreamError)) throw error
+        onRequest?.(name, kind, error.kind)
+        if (failure === undefined || failure.kind === 'absent') failure = error
+      }
+    }
+    throw failure ?? new UpstreamError('unavailable', `${name} does not answer in time`, { isTimeout: true })
   }
 
-  private async read(response: Response, bytesMax: number, memory: HeldAnswer) {
+  private throwIfOffline(): void {
+    if (this.settings.offline) throw new UpstreamError('unavailable', `${this.name} is set to offline`)
+  }
+
+  private async read(response: Response, bytesMax: number, memory: ReturnType<AnswerMemory['hold']>) {
     const { stallMs } = this.options.limits
     return await readBounded(response, { who: this.name, bytesMax, stallMs, memory })
   }
@@ -274,6 +344,46 @@ export class Upstream {
     if (Number.isNaN(remaining)) return
     const limit = Number.parseInt(headers.get('ratelimit-limit') ?? '', 10)
     this.pullsLeft = { remaining, limit: Number.isNaN(limit) ? undefined : limit }
+  }
+}
+
+/** Returns how many milliseconds one endpoint has, if `later` others can be asked after it. */
+function shareOf(
+  { deadlineMs, clientWaitMs = deadlineMs }: Question,
+  passedMs: number,
+  later: number,
+): number {
+  const leftMs = deadlineMs - passedMs
+  if (later === 0) return leftMs
+  const clientLeftMs = Math.min(clientWaitMs, deadlineMs) - passedMs
+  return (clientLeftMs > 0 ? clientLeftMs : leftMs) / (later + 1)
+}
+
+interface Asked {
+  kind: RequestKind
+  /** The scope that a token needs. */
+  scope: string
+  headersMs: number
+  /** How long a body may take, unless it is a blob's. */
+  bodyMs: number
+}
+
+async function askOne<T>(
+  endpoint: Endpoint,
+  { kind, scope, headersMs, bodyMs }: Asked,
+  work: (send: Send) => Promise<T>,
+): Promise<T> {
+  const deadline = new Deadline(headersMs)
+  try {
+    return await work(async (asked) => {
+      const { signal } = deadline
+      const both = asked.signal === undefined ? signal : AbortSignal.any([signal, asked.signal])
+      const response = await endpoint.request({ ...asked, kind, scope, signal: both })
+      if (asked.method === 'GET') deadline.extend(kind === 'blob' ? undefined : bodyMs)
+      return response
+    })
+  } finally {
+    deadline.extend(undefined)
   }
 }
 
