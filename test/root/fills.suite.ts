@@ -17,8 +17,11 @@ const [layerBytesMin, layerBytesMax] = [2 * 1024 * 1024, 7 * 1024 * 1024]
 const configBytes = 500
 /** Images that are being pulled at a time. */
 const openMax = 3
-/** The most that the upstream may send, as a multiple of the size of all blobs. */
-const sentShareMax = 1.05
+/**
+ * The most that the upstream may send, as a multiple of the size of all blobs. What was in flight at a kill is sent again,
+ * which weighs more in a run of a few rounds.
+ */
+const sentShareMax = Number(process.env.SOAK_ROUNDS ?? 3) < 20 ? 1.15 : 1.05
 /** The upstream's pause after 64 KiB, so that a layer takes about a second. */
 const pauseMs = 5
 const repository = 'up.example/soak/fills'
