@@ -15,8 +15,7 @@ import { tagService } from '../content/tags.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { FileIndexes, fileService } from '../files/files.ts'
 import type { FileReader } from '../files/reader.ts'
-import type { Collector } from '../garbage/garbage.ts'
-import { GarbageService, purgeService } from '../garbage/service.ts'
+import { type Collector, purgeService } from '../garbage/garbage.ts'
 import { Changes, historyService } from '../history/history.ts'
 import { damageService } from '../integrity/integrity.ts'
 import type { Jobs } from '../jobs/jobs.ts'
@@ -51,12 +50,11 @@ export interface ContentOptions extends UpstreamOptions {
 
 /** Builds the services for the content of a data folder, one per noun. */
 export function contentServices(options: ContentOptions) {
-  const { metadata, uploads, cache, disk, garbageWindow, collector, jobs, now } = options
+  const { metadata, uploads, cache, disk, collector, jobs, now } = options
   const shared = {
     ...options,
     requireLocal: onlyLocal(cache.upstreams),
   }
-  const garbage = new GarbageService(metadata, garbageWindow, collector)
   return {
     repositories: repositoryService(shared),
     tags: tagService(shared),
@@ -78,7 +76,7 @@ export function contentServices(options: ContentOptions) {
     history: historyService(metadata),
     jobs,
     changes: new Changes({ outbox: metadata.outbox, jobs: () => jobs.list() }),
-    garbage,
-    purges: purgeService({ ...shared, garbage }),
+    garbage: collector,
+    purges: purgeService(shared),
   }
 }

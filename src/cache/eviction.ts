@@ -15,8 +15,7 @@ import {
   text,
   updateBy,
 } from '../database/statement.ts'
-import type { DropLink } from '../garbage/collection.ts'
-import type { ManifestPurge } from '../garbage/purge.ts'
+import type { DropLink, ManifestPurge } from '../garbage/store.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'

@@ -3,17 +3,10 @@ import { type AdminContext, controller, omitAbsent } from '../http/controller.ts
 import { mapPage, PageQuery, RepositoryParam } from '../http/schemas.ts'
 import { parseDigest } from '../oci/digest.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'
+import type { Candidate } from './candidates.ts'
 import type { Explanation } from './explanation.ts'
-import type { Run as CollectorRun, Purged } from './garbage.ts'
-import {
-  COLLECTOR_OPERATIONS,
-  ExplainQuery,
-  PURGE_OPERATIONS,
-  PurgePreviewQuery,
-  PurgePurgeBody,
-} from './models.ts'
-import type { GarbageState, GarbageTotals, Purgeable } from './service.ts'
-import type { Candidate } from './waiting.ts'
+import type { Collected, Collector, GarbageTotals, Purgeable, Purged, Run } from './garbage.ts'
+import { COLLECTOR_OPERATIONS, ExplainQuery, PURGE_OPERATIONS, PurgedDigest } from './models.ts'
 
 /** GET /api/v1/gc, /api/v1/gc/candidates, /api/v1/gc/totals, /api/v1/gc/explain */
 export function collector(context: AdminContext) {
@@ -35,7 +28,7 @@ export function collector(context: AdminContext) {
     )
 }
 
-function toState({ garbageWindow, isRunning: running, lastRun, ...state }: GarbageState) {
+function toState({ garbageWindow, isRunning: running, lastRun, ...state }: ReturnType<Collector['state']>) {
   const { graceMs, windowMs, untaggedDays } = garbageWindow
   return omitAbsent({
     ...state,
@@ -45,7 +38,7 @@ function toState({ garbageWindow, isRunning: running, lastRun, ...state }: Garba
   })
 }
 
-function toRun({ startedAt, endedAt, stopped: stopReason, bytes, ...counts }: CollectorRun) {
+function toRun({ startedAt, endedAt, stopped: stopReason, bytes, ...counts }: Run) {
   return omitAbsent({ startedAt, endedAt, stopReason, bytes, ...toCounts(counts) })
 }
 
@@ -53,11 +46,9 @@ function toTotals({ isComplete, bytes, ...counts }: GarbageTotals) {
   return { ...toCounts(counts), bytes, truncated: !isComplete }
 }
 
-function toCounts({ tags, manifests, repositories, blobs }: Counts) {
+function toCounts({ tags, manifests, repositories, blobs }: Omit<Collected, 'bytes'>) {
   return { tagCount: tags, manifestCount: manifests, repositoryCount: repositories, blobCount: blobs }
 }
-
-type Counts = Pick<GarbageTotals, 'tags' | 'manifests' | 'repositories' | 'blobs'>
 
 function toCandidate({ why: reason, ...candidate }: Candidate) {
   return omitAbsent({ ...candidate, reason })
@@ -81,20 +72,24 @@ export function purges(context: AdminContext) {
       '/repositories/:repository/purge',
       async ({ principal, params: { repository }, query: { digest } }) =>
         toPurgeable(await purges.preview(principal, targetOf(repository, digest))),
-      { params, query: PurgePreviewQuery, ...PURGE_OPERATIONS.preview },
+      { params, query: PurgedDigest, ...PURGE_OPERATIONS.preview },
     )
     .post(
       '/repositories/:repository/purge',
       async ({ principal, params: { repository }, body: { digest } }) =>
         toPurged(await purges.purge(principal.act(), targetOf(repository, digest))),
-      { params, body: PurgePurgeBody, ...PURGE_OPERATIONS.purge },
+      { params, body: PurgedDigest, ...PURGE_OPERATIONS.purge },
     )
-    .get('/gc/purge', async ({ principal }) => toPurgeable(await purges.preview(principal, EVERYTHING)), {
-      ...PURGE_OPERATIONS.previewAll,
-    })
-    .post('/gc/purge', async ({ principal }) => toPurged(await purges.purge(principal.act(), EVERYTHING)), {
-      ...PURGE_OPERATIONS.purgeAll,
-    })
+    .get(
+      '/gc/purge',
+      async ({ principal }) => toPurgeable(await purges.preview(principal, EVERYTHING)),
+      PURGE_OPERATIONS.previewAll,
+    )
+    .post(
+      '/gc/purge',
+      async ({ principal }) => toPurged(await purges.purge(principal.act(), EVERYTHING)),
+      PURGE_OPERATIONS.purgeAll,
+    )
 }
 
 function targetOf(repository: RepositoryName, digest: string | undefined) {

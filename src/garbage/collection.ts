@@ -1,12 +1,12 @@
-import { and, asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
 import { partTime, type Stale, within } from '../database/operation.ts'
 import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../database/schema.ts'
-import { deleteBy, number, statement } from '../database/statement.ts'
-import { type Digest, digestFromBytes } from '../oci/digest.ts'
+import { deleteBy, number, statement, updateBy } from '../database/statement.ts'
+import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { type GarbageWindow, isReached, type Rows, untaggedMs } from '../registry/store.ts'
-import type { ManifestPurge, PurgedManifest } from './purge.ts'
+import { type DropLink, type ManifestPurge, type PurgedManifest, purgedColumns } from './store.ts'
 
 declare module '../database/metadata.ts' {
   interface Operations
@@ -32,6 +32,9 @@ export interface CollectionBatch {
   manifests: number
   /** Bytes of manifests. */
   bytes: number
+  repositories: number
+  /** Blobs whose rows are gone. After the commit, the store must remove their bytes. */
+  blobs: { digest: Digest; size: number }[]
   /** Whether there is more to collect now. */
   more: boolean
   stale: Stale | undefined
@@ -50,7 +53,7 @@ export function collectionWrites(db: Db, { tags, reach }: Rows, { purge: take }:
       .orderBy(asc(tag.expiresAt))
       .limit(limit),
   )
-  const history = oldHistory(db)
+  const trim = historyTrim(db)
   return {
     /** Removes expired tags. */
     collectTags({ at, until, limit }: CollectionCall): CollectionBatch {
@@ -95,16 +98,19 @@ export function collectionWrites(db: Db, { tags, reach }: Rows, { purge: take }:
 
     /** Removes moves of tags from before the undo window. */
     trimHistory({ until, garbageWindow, limit }: CollectionCall): CollectionBatch {
-      return batchOf({ more: history.trim(until - garbageWindow.windowMs, limit) })
+      return batchOf({ more: trim(until - garbageWindow.windowMs, limit) })
     },
   }
 }
 
+const NOTHING = { tags: 0, manifests: 0, bytes: 0, repositories: 0, more: false, stale: undefined }
+
 function batchOf(batch: Partial<CollectionBatch>): CollectionBatch {
-  return { tags: 0, manifests: 0, bytes: 0, more: false, stale: undefined, ...batch }
+  return { ...NOTHING, blobs: [], ...batch }
 }
 
-function oldHistory(db: Db) {
+/** Returns a function that removes the oldest moves of tags before a time, and returns whether there may be more. */
+function historyTrim(db: Db) {
   const oldest = statement(db, { limit: number }, ({ limit }) =>
     db
       .select({ id: tagHistory.id, at: tagHistory.at })
@@ -116,15 +122,12 @@ function oldHistory(db: Db) {
   const remove = statement(db, { id: number }, ({ id }) =>
     db.delete(tagHistory).where(lte(tagHistory.id, id)),
   )
-  return {
-    /** Removes the oldest moves up to a time. Returns whether there may be more. */
-    trim(before: number, limit: number): boolean {
-      const rows = oldest.all({ limit })
-      const kept = rows.findIndex((row) => row.at >= before)
-      const gone = kept === -1 ? rows.at(-1) : rows[kept - 1]
-      if (gone) remove.run({ id: gone.id })
-      return kept === -1 && rows.length === limit
-    },
+  return (before: number, limit: number): boolean => {
+    const rows = oldest.all({ limit })
+    const kept = rows.findIndex((row) => row.at >= before)
+    const gone = kept === -1 ? rows.at(-1) : rows[kept - 1]
+    if (gone) remove.run({ id: gone.id })
+    return kept === -1 && rows.length === limit
   }
 }
 
@@ -151,17 +154,9 @@ function purgeMarked(db: Db, reach: Rows['reach'], purge: ManifestPurge['purge']
 }
 
 function manifestCandidates(db: Db) {
-  const columns = {
-    id: manifest.id,
-    repositoryId: manifest.repositoryId,
-    repository: repository.name,
-    digest: manifest.digest,
-    size: manifest.size,
-    deletedAt: manifest.deletedAt,
-  }
   const page = (condition: SQL, order: SQL, limit: Placeholder) =>
     db
-      .select(columns)
+      .select(purgedColumns)
       .from(manifest)
       .innerJoin(repository, eq(repository.id, manifest.repositoryId))
       .where(condition)
@@ -239,27 +234,20 @@ export function untaggedWalk(db: Db) {
   }
 }
 
-/** A batch that has removed rows of blobs. After the commit, the store must remove their bytes. */
-export interface BlobBatch extends CollectionBatch {
-  repositories: number
-  blobs: { digest: Digest; size: number }[]
-}
-
 /** How many rows of a repository one statement removes. */
 const ROWS_AT_ONCE = 100
-
-const link = { repositoryId: number, blobId: number }
 
 interface CollectedParts {
   purge: ManifestPurge
   drop: DropLink
-  /** Also removes a cached repository that becomes empty. */
-  dropLoose: DropLink
 }
 
-/** Writes of the collector for blobs, and for whole repositories, each a bounded batch. */
-export function blobCollectionWrites(db: Db, rows: Rows, { purge, drop, dropLoose }: CollectedParts) {
-  const repositories = deletedRepositories(db, rows, { drop, remove: purge.remove })
+/**
+ * Writes of the collector for blobs, and for whole repositories, each a bounded batch. `dropLoose` also removes a cached
+ * repository that becomes empty.
+ */
+export function blobCollectionWrites(db: Db, rows: Rows, parts: CollectedParts & { dropLoose: DropLink }) {
+  const repositories = deletedRepositories(db, rows, parts)
   const candidates = statement(db, { before: number, limit: number }, ({ before, limit }) =>
     db
       .select({
@@ -275,61 +263,28 @@ export function blobCollectionWrites(db: Db, rows: Rows, { purge, drop, dropLoos
       .orderBy(asc(repositoryBlob.unreferencedAt))
       .limit(limit),
   )
-  const markUsed = statement(db, link, ({ repositoryId, blobId }) =>
-    db
-      .update(repositoryBlob)
-      .set({ unreferencedAt: null })
-      .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
-  )
+  const markUsed = updateBy(db, repositoryBlob, ['unreferencedAt'], 'blobId', 'repositoryId')
   return {
     /** Removes blobs from repositories whose manifests have not referenced them for the grace period. */
-    collectBlobs({ until, garbageWindow, limit }: CollectionCall): BlobBatch {
+    collectBlobs({ until, garbageWindow, limit }: CollectionCall): CollectionBatch {
       const rows = candidates.all({ before: until - garbageWindow.graceMs, limit })
-      const blobs: BlobBatch['blobs'] = []
+      const blobs: CollectionBatch['blobs'] = []
       const done = within(rows, (row) => {
-        if (row.isNamed === 1) markUsed.run(row)
-        else blobs.push(...dropLoose(row))
+        if (row.isNamed === 1) markUsed.run({ ...row, unreferencedAt: null })
+        else blobs.push(...parts.dropLoose(row))
       })
-      return { ...batchOf({ more: rows.length === limit || done < rows.length }), repositories: 0, blobs }
+      return batchOf({ more: rows.length === limit || done < rows.length, blobs })
     },
 
     /** Removes the content of repositories that were deleted before the undo window, and finally their rows. */
-    collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): BlobBatch {
+    collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): CollectionBatch {
       const found = repositories.oldest.get({ before: until - garbageWindow.windowMs })
-      if (found === undefined) return { ...batchOf({}), repositories: 0, blobs: [] }
-      return repositories.empty(found.id, at, limit)
+      return found === undefined ? batchOf({}) : repositories.empty(found.id, at, limit)
     },
   }
 }
 
-export type DropLink = ReturnType<typeof dropLink>
-
-/** Removes a link. With a blob's last link, also removes and returns the blob's row. */
-export function dropLink(db: Db) {
-  const unlink = statement(db, link, ({ repositoryId, blobId }) =>
-    db
-      .delete(repositoryBlob)
-      .where(and(eq(repositoryBlob.blobId, blobId), eq(repositoryBlob.repositoryId, repositoryId))),
-  )
-  const remove = statement(db, { blobId: number }, ({ blobId }) =>
-    db
-      .delete(blob)
-      .where(
-        sql`${blob.id} = ${blobId} and not exists (select 1 from repository_blob l where l.blob_id = blob.id)`,
-      )
-      .returning({ digest: blob.digest, size: blob.size }),
-  )
-  return (link: { repositoryId: number; blobId: number }): BlobBatch['blobs'] => {
-    unlink.run(link)
-    return remove.all(link).map(({ digest, size }) => ({ digest: digestFromBytes(digest), size }))
-  }
-}
-
-function deletedRepositories(
-  db: Db,
-  { repositories }: Rows,
-  { drop, remove }: { drop: DropLink; remove: ManifestPurge['remove'] },
-) {
+function deletedRepositories(db: Db, { repositories }: Rows, { drop, purge }: CollectedParts) {
   const { oldest, tags, history, manifests, links, removeRepository } = repositoryStatements(db)
   return {
     oldest,
@@ -339,8 +294,8 @@ function deletedRepositories(
      * finally its own row. With the first one, its deletion is dated to 1970, so that it can no longer be restored in
      * part.
      */
-    empty(repositoryId: number, at: number, limit: number): BlobBatch {
-      const batch: BlobBatch = { ...batchOf({ more: true }), repositories: 0, blobs: [] }
+    empty(repositoryId: number, at: number, limit: number): CollectionBatch {
+      const batch = batchOf({ more: true })
       const isOver = partTime()
       let left = limit
       const some = () => ({ repositoryId, limit: Math.min(left, ROWS_AT_ONCE) })
@@ -351,13 +306,10 @@ function deletedRepositories(
           return length
         },
         () => {
-          const done = within(
-            manifests.all(some()),
-            (row) => {
-              batch.bytes += remove(row, at)
-            },
-            isOver,
-          )
+          const remove = (row: Parameters<typeof purge.remove>[0]) => {
+            batch.bytes += purge.remove(row, at)
+          }
+          const done = within(manifests.all(some()), remove, isOver)
           batch.manifests += done
           return done
         },
@@ -376,6 +328,8 @@ function deletedRepositories(
     },
   }
 }
+
+const { repository: _, ...manifestColumns } = purgedColumns
 
 function repositoryStatements(db: Db) {
   const some = { repositoryId: number, limit: number }
@@ -402,17 +356,7 @@ function repositoryStatements(db: Db) {
       .returning({ id: tagHistory.id }),
   )
   const manifests = statement(db, some, ({ repositoryId, limit }) =>
-    db
-      .select({
-        id: manifest.id,
-        repositoryId: manifest.repositoryId,
-        digest: manifest.digest,
-        size: manifest.size,
-        deletedAt: manifest.deletedAt,
-      })
-      .from(manifest)
-      .where(eq(manifest.repositoryId, repositoryId))
-      .limit(limit),
+    db.select(manifestColumns).from(manifest).where(eq(manifest.repositoryId, repositoryId)).limit(limit),
   )
   const links = statement(db, some, ({ repositoryId, limit }) =>
     db
@@ -421,6 +365,5 @@ function repositoryStatements(db: Db) {
       .where(eq(repositoryBlob.repositoryId, repositoryId))
       .limit(limit),
   )
-  const removeRepository = deleteBy(db, repository, 'id')
-  return { oldest, tags, history, manifests, links, removeRepository }
+  return { oldest, tags, history, manifests, links, removeRepository: deleteBy(db, repository, 'id') }
 }

@@ -64,40 +64,31 @@ type Named = { name: Buffer | string }
 export function explanations(db: Db) {
   const manifests = manifestStatements(db)
   const blobs = blobStatements(db)
-
   const ofManifest = (row: ManifestRow, digest: Digest, garbageWindow: GarbageWindow): Explanation => {
     const { windowMs } = garbageWindow
     const end = manifests.endOfTags.get({ id: row.id })?.end ?? null
     const holders = [
-      {
-        ...reached('tag', manifests.tags.all({ id: row.id })),
-        until: end === null ? undefined : end + windowMs,
-      },
+      reached('tag', manifests.tags.all({ id: row.id }), end === null ? undefined : end + windowMs),
       reached('index', manifests.indexes.all({ id: row.id })),
       reached('subject', manifests.subjects.all({ id: row.id })),
     ].filter(({ names }) => names.length > 0)
-    const times = [
-      since('deleted', row.deletedAt, windowMs),
-      since('unreferenced', row.unreferencedAt, windowMs),
-    ]
     const keptMs = untaggedMs(garbageWindow, row.untaggedDays)
     return explain('manifest', row, digest, garbageWindow, [
       ...(row.deletedAt === null ? holders : []),
-      ...times.flat(),
+      ...since('deleted', row.deletedAt, windowMs),
+      ...since('unreferenced', row.unreferencedAt, windowMs),
       ...since('untagged', row.untaggedAt, keptMs),
     ])
   }
-
   const ofBlob = (row: Row, digest: Digest, garbageWindow: GarbageWindow): Explanation => {
     const users = blobs.users.all({ digest: digestToBytes(digest), repositoryId: row.repositoryId })
     const named = reached('manifest', users)
     return explain('blob', row, digest, garbageWindow, [
       ...(named.names.length > 0 ? [named] : []),
-      ...(row.deletedAt === null ? [] : [{ reason: 'deleted' as const, names: [], until: undefined }]),
+      ...since('deleted', row.deletedAt, undefined),
       ...since('pushed', row.unreferencedAt, garbageWindow.graceMs),
     ])
   }
-
   return (
     digest: Digest,
     repository: RepositoryName | undefined,
@@ -130,9 +121,9 @@ function explain(
   }
 }
 
-function reached(reason: Reason['reason'], rows: Named[]): Reason {
+function reached(reason: Reason['reason'], rows: Named[], until?: number): Reason {
   const names = rows.map(({ name }) => (typeof name === 'string' ? name : digestFromBytes(Buffer.from(name))))
-  return { reason, names, until: undefined }
+  return { reason, names, until }
 }
 
 function since(reason: Reason['reason'], stamp: number | null, keptMs: number | undefined): Reason[] {
@@ -143,7 +134,7 @@ function since(reason: Reason['reason'], stamp: number | null, keptMs: number | 
 const asked = { digest: bytes, repository: optional(text) }
 
 function manifestStatements(db: Db) {
-  const ofManifest = (build: (id: SQL) => SQL<Named>) =>
+  const ofManifest = <R>(build: (id: SQL) => SQL<R>) =>
     statement(db, { id: number }, ({ id }) => build(sql`${id}`))
   const rows = (from: SQL, condition: SQL, repository: SQL) =>
     sql`select m.id, m.digest, m.repository_id as repositoryId, p.name as repository,
@@ -159,15 +150,12 @@ function manifestStatements(db: Db) {
         ${rows(sql`manifest_digest d join manifest m on m.id = d.manifest_id`, sql`d.digest = ${digest}`, named)}
         limit ${sql.raw(String(REPOSITORIES_MAX))}`
     }),
-    tags: ofManifest((id) => sql`select name from tag where manifest_id = ${id} ${NAMES}`),
-    endOfTags: statement(
-      db,
-      { id: number },
-      ({ id }) =>
-        sql<{ end: number | null }>`select iif(count(*) = count(expires_at), max(expires_at), null) as end
-          from tag where manifest_id = ${id}`,
+    tags: ofManifest<Named>((id) => sql`select name from tag where manifest_id = ${id} ${NAMES}`),
+    endOfTags: ofManifest<{ end: number | null }>(
+      (id) => sql`select iif(count(*) = count(expires_at), max(expires_at), null) as end
+        from tag where manifest_id = ${id}`,
     ),
-    indexes: ofManifest(
+    indexes: ofManifest<Named>(
       (id) => sql`select p.digest as name from manifest c
          join manifest_reference r on r.digest = c.digest and r.repository_id = c.repository_id and r.role = 'child'
          join manifest p on p.id = r.manifest_id where c.id = ${id} and p.deleted_at is null
@@ -175,7 +163,7 @@ function manifestStatements(db: Db) {
          join manifest_reference r on r.digest = d.digest and r.repository_id = d.repository_id and r.role = 'child'
          join manifest p on p.id = r.manifest_id where d.manifest_id = ${id} and p.deleted_at is null ${NAMES}`,
     ),
-    subjects: ofManifest(
+    subjects: ofManifest<Named>(
       (id) => sql`select m.subject as name from manifest m where m.id = ${id} and m.subject is not null and (
          exists (select 1 from manifest s
            where s.digest = m.subject and s.repository_id = m.repository_id and s.deleted_at is null)

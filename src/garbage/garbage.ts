@@ -1,10 +1,19 @@
 import type { Logger } from 'pino'
-import type { Write } from '../access/access.ts'
+import type { Caller, Write } from '../access/access.ts'
+import type { Principal } from '../access/decision.ts'
 import { readRemovalRecord, writeRemovalRecord } from '../data-folder/data-folder.ts'
 import { lockForRemoval } from '../database/database.ts'
+import { formatCursor, type ListPage, PAGE_DEFAULT, type PageQuery, parseCursor } from '../http/list-page.ts'
+import type { JobWork } from '../jobs/jobs.ts'
+import type { Digest } from '../oci/digest.ts'
+import { registryError } from '../oci/error.ts'
+import type { RepositoryName } from '../oci/reference.ts'
+import { type RequireLocal, unknownRepository } from '../registry/registry.ts'
 import type { Clocks } from '../runtime/clock.ts'
-import type { BlobBatch, CollectionBatch } from './collection.ts'
-import type { PurgeBatch, PurgeTarget } from './purge.ts'
+import { oneAtATime, turn } from '../runtime/turn.ts'
+import type { Candidate, GarbageCursor } from './candidates.ts'
+import type { CollectionBatch } from './collection.ts'
+import type { Explanation } from './explanation.ts'
 import {
   type CollectorOptions,
   type CrashWindow,
@@ -13,8 +22,24 @@ import {
   type ScanRun,
   scan,
 } from './scan.ts'
+import type { PurgeBatch, PurgeTarget } from './store.ts'
 
-/** How many rows one call of the writer removes at most. */
+/*
+ * Garbage collection permanently deletes content that nothing needs any more. The database marks garbage with each
+ * change, so a run costs as much as the garbage. What an in-progress push may reference is kept for a grace period, also
+ * after a restart, and what was deleted can be restored during the undo window. Rows are removed before bytes, so that a
+ * crash leaves files without rows, which a scan finds. The marks are columns of the tables of content; the clock for
+ * deletions is a file of the data folder.
+ */
+
+declare module '../http/controller.ts' {
+  interface ApiServices {
+    garbage: Collector
+    purges: ReturnType<typeof purgeService>
+  }
+}
+
+/** How many rows one call of the writer removes or changes at most. */
 const BATCH_ROWS_MAX = 100
 
 /** How many rows of a deleted repository one call removes at most. Its time limit may end it sooner. */
@@ -23,6 +48,12 @@ const REPOSITORY_ROWS_MAX = 5000
 /** How many tag moves one call deletes at most, and how many calls one run makes. The next run continues. */
 const HISTORY_ROWS_MAX = 500
 const HISTORY_BATCHES_MAX = 100
+
+/** How many candidates are read before other requests get a turn. */
+const SLICE_MAX = 5
+
+/** How many candidates the totals count at most. */
+const COUNTED_MAX = 10_000
 
 /** What a run removed. */
 export interface Collected {
@@ -43,52 +74,53 @@ export interface Run extends Collected {
   stopped?: 'cancelled' | 'waiting' | 'backup'
 }
 
-export interface CollectorState {
-  /** The end of the startup grace, in milliseconds since 1970. Nothing is deleted before. */
-  waitingUntil: number | undefined
-  isRunning: boolean
-  lastRun: Run | undefined
+/** What the collector would remove, now and later. `bytes` is a lower bound unless `isComplete`. */
+export interface GarbageTotals extends Collected {
+  /** Whether all candidates were counted. At most 10,000 are. */
+  isComplete: boolean
 }
 
-/**
- * Deletes garbage in small batches: rows first, then bytes. The database marks garbage with each change, so the cost is
- * proportional to the garbage.
- */
+/** Deletes garbage in small batches, and reports what it would delete and why it keeps the rest. */
 export class Collector {
   private readonly options: CollectorOptions
-  private readonly waitMs: () => number
+  /** The end of the startup grace, by the monotonic clock. */
+  private readonly graceEnd: number
   private lastRun: Run | undefined
   private running = 0
   private readonly stopping = new AbortController()
-  private turn: Promise<unknown> = Promise.resolve()
+  private readonly inTurn = oneAtATime()
   private scans: Promise<unknown> = Promise.resolve()
 
   constructor(options: CollectorOptions) {
+    const { garbageWindow, monotonic, startupWaitMs = garbageWindow.graceMs } = options
     this.options = options
-    this.waitMs = firstGrace(options.garbageWindow.graceMs, options.monotonic, options.startupWaitMs)
+    this.graceEnd = monotonic() + Math.min(garbageWindow.graceMs, startupWaitMs)
   }
 
-  /** Returns what is left of the startup grace, in milliseconds. */
+  /**
+   * Returns what is left of the startup grace, in milliseconds. Nothing is deleted during it, because pushes that began
+   * before the restart may still reference what looks like garbage.
+   */
   startupWait(): number {
-    return this.waitMs()
+    return Math.max(0, this.graceEnd - this.options.monotonic())
   }
 
-  state(): CollectorState {
-    const remainingMs = this.waitMs()
+  /** Nothing is deleted before `waitingUntil`, the end of the startup grace, in milliseconds since 1970. */
+  state() {
+    const remainingMs = this.startupWait()
     return {
       waitingUntil: remainingMs > 0 ? this.options.now() + Math.ceil(remainingMs) : undefined,
       isRunning: this.running > 0,
       lastRun: this.lastRun,
+      garbageWindow: this.options.garbageWindow,
     }
   }
 
   /** Collects everything that is collectable now. Runs are serialized. */
   async run(signal?: AbortSignal, onProgress?: (collected: Collected) => void): Promise<Run> {
     this.running++
-    const mine = this.turn.then(() => this.collect(signal, onProgress))
-    this.turn = mine.catch(() => {})
     try {
-      return await mine
+      return await this.inTurn(() => this.collect(signal, onProgress))
     } finally {
       this.running--
     }
@@ -98,10 +130,8 @@ export class Collector {
    * Ends the undo window of deleted and untagged content. `run` then collects it, except what a push in progress may
    * reference. Waits for runs, so that the marks are corrected before a run uses them.
    */
-  async purge(purge: Purge): Promise<Purged> {
-    const mine = this.turn.then(() => endWindows(this.options, purge, this.stopping.signal))
-    this.turn = mine.catch(() => {})
-    return await mine
+  purge(caller: Caller, target: PurgeTarget): Promise<Purged> {
+    return this.inTurn(() => endWindows(this.options, caller, target, this.stopping.signal))
   }
 
   /**
@@ -110,16 +140,14 @@ export class Collector {
    */
   async scan(run: ScanRun = {}): Promise<Scanned> {
     const signal = run.signal ? AbortSignal.any([run.signal, this.stopping.signal]) : this.stopping.signal
-    const scanning = scan(this.options, this.waitMs, { ...run, signal })
+    const scanning = scan(this.options, () => this.startupWait(), { ...run, signal })
     this.scans = Promise.allSettled([this.scans, scanning])
     return await scanning
   }
 
-  /**
-   * Removes the files that a crash left behind. Returns their number, or undefined before the startup grace is over.
-   */
+  /** Removes the files that a crash left behind. Returns their number; undefined during the startup grace. */
   async removeLeftBehind(window: CrashWindow): Promise<number | undefined> {
-    if (this.waitMs() > 0) return undefined
+    if (this.startupWait() > 0) return undefined
     const removing = removeLeftBehind(this.options, window, this.stopping.signal)
     this.scans = Promise.allSettled([this.scans, removing])
     return await removing
@@ -128,7 +156,55 @@ export class Collector {
   /** Stops the current run after its batch. Nothing is collected afterwards. */
   async stop(): Promise<void> {
     this.stopping.abort()
-    await Promise.all([this.turn, this.scans])
+    await Promise.all([this.inTurn(async () => {}), this.scans])
+  }
+
+  /** Lists what would be deleted. A page may be short or empty and still have a next. Throws REQUEST_INVALID. */
+  async candidates({ cursor, limit = PAGE_DEFAULT }: PageQuery): Promise<ListPage<Candidate>> {
+    const { metadata, garbageWindow } = this.options
+    const items: Candidate[] = []
+    const [source = 0, ...after] = parseCursor(cursor, 0, 0, 0, 0)
+    let at: GarbageCursor | undefined = { source, after: after as GarbageCursor['after'] }
+    let slices = 0
+    do {
+      if (slices++ > 0) await turn()
+      const page = await metadata.garbage.page(at, garbageWindow, Math.min(SLICE_MAX, limit - items.length))
+      items.push(...page.items)
+      at = page.next
+    } while (at !== undefined && items.length < limit && slices * SLICE_MAX <= limit)
+    return at === undefined ? { items } : { items, next: formatCursor(at.source, ...at.after) }
+  }
+
+  /** Counts the candidates of a kind. */
+  async totals(isCounted: (candidate: Candidate) => boolean = () => true): Promise<GarbageTotals> {
+    const counts = { tag: 0, manifest: 0, repository: 0, blob: 0 }
+    let [bytes, counted] = [0, 0]
+    let cursor: string | undefined
+    do {
+      const page: ListPage<Candidate> = await this.candidates({ cursor, limit: SLICE_MAX })
+      for (const candidate of page.items.filter(isCounted)) {
+        counts[candidate.kind]++
+        bytes += candidate.bytes
+      }
+      counted += page.items.length
+      cursor = page.next
+      await turn()
+    } while (cursor !== undefined && counted < COUNTED_MAX)
+    const { tag: tags, manifest: manifests, repository: repositories, blob: blobs } = counts
+    return { tags, manifests, repositories, blobs, bytes, isComplete: cursor === undefined }
+  }
+
+  /** Returns how many bytes would be deleted of each repository, as far as the first `limit` candidates tell. */
+  async bytesByRepository(limit: number): Promise<Map<string, number>> {
+    const bytes = new Map<string, number>()
+    const { items } = await this.candidates({ limit })
+    for (const { repository, bytes: own } of items) bytes.set(repository, (bytes.get(repository) ?? 0) + own)
+    return bytes
+  }
+
+  /** Explains why a digest is kept, or when it is deleted, in one repository or in each that has it. */
+  explain(digest: Digest, repository?: RepositoryName): Promise<Explanation[]> {
+    return this.options.metadata.explain(digest, repository, this.options.garbageWindow)
   }
 
   private async collect(
@@ -143,14 +219,14 @@ export class Collector {
       let more = true
       while (more) {
         if (signal?.aborted || this.stopping.signal.aborted) stopped = 'cancelled'
-        else if (this.waitMs() > 0) stopped = 'waiting'
+        else if (this.startupWait() > 0) stopped = 'waiting'
         if (stopped !== undefined) break
         const unlock = this.options.lockForRemoval()
         if (unlock === undefined) {
           stopped = 'backup'
           break
         }
-        const batch = await step().finally(unlock)
+        const batch = await this.removing(step).finally(unlock)
         more = batch.more
         add(collected, batch)
         onProgress?.({ ...collected })
@@ -162,7 +238,7 @@ export class Collector {
   }
 
   /** Returns the steps in the order in which each can create garbage for the next. */
-  private steps(): (() => Promise<Batch>)[] {
+  private steps(): (() => Promise<CollectionBatch>)[] {
     const { metadata, now, steady, garbageWindow } = this.options
     const call = () => ({ at: now(), until: steady(), garbageWindow, limit: BATCH_ROWS_MAX })
     let after = 0
@@ -175,11 +251,8 @@ export class Collector {
         after = batch.after
         return batch
       },
-      async () =>
-        await this.removeBytes(
-          await metadata.write('collectRepositories', { ...call(), limit: REPOSITORY_ROWS_MAX }),
-        ),
-      async () => await this.removeBytes(await metadata.write('collectBlobs', call())),
+      () => metadata.write('collectRepositories', { ...call(), limit: REPOSITORY_ROWS_MAX }),
+      () => metadata.write('collectBlobs', call()),
       async () => {
         const batch = await metadata.write('trimHistory', { ...call(), limit: HISTORY_ROWS_MAX })
         return { ...batch, more: batch.more && ++trims < HISTORY_BATCHES_MAX }
@@ -189,9 +262,10 @@ export class Collector {
   }
 
   /** Removes the bytes of rows whose deletion is durable, unless a push has linked them in the meantime. */
-  private async removeBytes(batch: BlobBatch): Promise<Batch> {
+  private async removing(step: () => Promise<CollectionBatch>): Promise<CollectionBatch> {
     const { metadata, blobs, locks, log } = this.options
-    const remove = async ({ digest }: BlobBatch['blobs'][number]) => {
+    const batch = await step()
+    const remove = async ({ digest }: { digest: Digest }) => {
       try {
         await locks.remove(digest, async () => {
           if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
@@ -201,38 +275,16 @@ export class Collector {
       }
     }
     await Promise.all(batch.blobs.map(remove))
-    const bytes = batch.blobs.reduce((sum, { size }) => sum + size, batch.bytes)
-    return { ...batch, blobs: batch.blobs.length, bytes }
+    return batch
   }
 }
 
-type Batch = CollectionBatch & { repositories?: number; blobs?: number }
-
-function add(collected: Collected, batch: Batch): void {
-  collected.tags += batch.tags
-  collected.manifests += batch.manifests
-  collected.repositories += batch.repositories ?? 0
-  collected.blobs += batch.blobs ?? 0
-  collected.bytes += batch.bytes
-}
-
-/**
- * Returns a function that gives the remaining milliseconds of the startup grace. Nothing is deleted during it, because
- * pushes that began before the restart may still reference what looks like garbage.
- *
- * @param monotonic milliseconds since an arbitrary time
- * @param keptMs what an earlier process had left of it
- */
-function firstGrace(graceMs: number, monotonic: () => number, keptMs = graceMs): () => number {
-  const end = monotonic() + Math.min(graceMs, keptMs)
-  return () => Math.max(0, end - monotonic())
-}
-
-/** How many rows one call of the writer changes at most. */
-const PURGED_ROWS_MAX = 100
-
-interface Purge extends PurgeTarget {
-  act: Pick<Write, 'caller'>
+function add(collected: Collected, { tags, manifests, repositories, blobs, bytes }: CollectionBatch): void {
+  collected.tags += tags
+  collected.manifests += manifests
+  collected.repositories += repositories
+  collected.blobs += blobs.length
+  collected.bytes += blobs.reduce((sum, { size }) => sum + size, bytes)
 }
 
 /** What a purge has deleted permanently. */
@@ -249,16 +301,16 @@ export interface Purged {
  * exists without leaving a mark. So the marks are corrected after each write, before the collector can see them.
  */
 async function endWindows(
-  options: CollectorOptions,
-  { act, repository, digest }: Purge,
+  { metadata, now, steady, garbageWindow, activity }: CollectorOptions,
+  caller: Caller,
+  { repository, digest }: PurgeTarget,
   signal: AbortSignal,
 ): Promise<Purged> {
-  const { metadata, now, steady, garbageWindow, activity } = options
   const purged = { repositories: 0, manifests: 0 }
   const write = async (name: 'expireWindows' | 'purgeManifests'): Promise<PurgeBatch> => {
     const pushedAt = activity.last(repository)
-    const call = { ...act, repository, digest, at: now(), until: steady(), garbageWindow, pushedAt }
-    const batch = await metadata.write(name, { ...call, limit: PURGED_ROWS_MAX })
+    const call = { caller, repository, digest, at: now(), until: steady(), garbageWindow, pushedAt }
+    const batch = await metadata.write(name, { ...call, limit: BATCH_ROWS_MAX })
     const newerAt = activity.last(repository)
     if (newerAt > pushedAt)
       await metadata.write('postponePurged', { repository, garbageWindow, pushedAt, newerAt })
@@ -286,36 +338,106 @@ async function endWindows(
   return { ...purged, heldUntil: heldUntil - garbageWindow.graceMs > steady() ? heldUntil : undefined }
 }
 
-/** The clock for deletions of a data folder, which is kept over restarts. */
-export interface RemovalClock {
-  /** Milliseconds since 1970. */
-  steady: () => number
-  /** What an earlier server had left of the startup grace, in milliseconds; undefined if that is not known. */
-  startupWaitMs: number | undefined
-  /** Returns the lock for one batch of removals, or undefined while a backup is running. */
-  lockForRemoval: () => ReturnType<typeof lockForRemoval>
-  /** Records the clock, and what is left of the startup grace. Logs errors: without a record, content is kept longer. */
-  keep(waitMs: number): Promise<void>
+/** What a purge would delete. */
+export interface Purgeable extends Pick<GarbageTotals, 'repositories' | 'manifests' | 'isComplete'> {
+  /**
+   * Bytes that become free. For server admins only: anyone who can push could otherwise find out whether another
+   * repository has the same content.
+   */
+  bytes: number | undefined
 }
 
-export function openRemovalClock(data: string, clocks: Clocks, graceMs: number, log: Logger): RemovalClock {
+/** Ends the undo window of deleted content, and of manifests that lost their last tag, to free space at once. */
+export function purgeService({
+  metadata,
+  collector,
+  requireLocal,
+}: Pick<CollectorOptions, 'metadata'> & { collector: Collector; requireLocal: RequireLocal }) {
+  /** Reports whether a deleted repository has not been purged yet, and whether a manifest does not belong to one. */
+  const isKept = ({ kind, repository, since }: Candidate): boolean =>
+    kind === 'repository'
+      ? since > 0
+      : kind === 'manifest' && metadata.repositories.find(repository) !== undefined
+  const count = async ({ repository, digest }: PurgeTarget): Promise<GarbageTotals> => {
+    if (repository) requireLocal(repository, 'its deleted content is evicted immediately')
+    const totals = await collector.totals(
+      (candidate) =>
+        (candidate.why === 'deleted' || candidate.why === 'unreferenced') &&
+        isKept(candidate) &&
+        (repository === undefined || candidate.repository === repository) &&
+        (digest === undefined || candidate.digest === digest),
+    )
+    const isEmpty = totals.isComplete && totals.manifests + totals.repositories === 0
+    if (!isEmpty || repository === undefined) return totals
+    if (digest !== undefined) {
+      const what = `${repository} has no deleted or untagged manifest ${digest}: delete it first`
+      throw registryError('MANIFEST_UNKNOWN', what, { detail: { digest } })
+    }
+    if (metadata.repositories.find(repository) === undefined) throw unknownRepository(repository)
+    return totals
+  }
+  return {
+    /** Counts what a purge would delete. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN. */
+    async preview(principal: Principal, target: PurgeTarget): Promise<Purgeable> {
+      const totals = await count(target)
+      return { ...totals, bytes: principal.isAdmin ? totals.bytes : undefined }
+    },
+
+    /**
+     * Purges, and starts a run of the collector, which frees the space. Nothing that a push in progress may refer to is
+     * deleted. Throws NAME_UNKNOWN or MANIFEST_UNKNOWN.
+     */
+    async purge({ caller }: Write, target: PurgeTarget): Promise<Purged> {
+      await count(target)
+      const purged = await collector.purge(caller, target)
+      const { waitingUntil } = collector.state()
+      // The collector's run reports and logs itself, and the regular runs retry what fails.
+      collector.run().catch(() => {})
+      const heldUntil = Math.max(purged.heldUntil ?? 0, waitingUntil ?? 0)
+      return { ...purged, heldUntil: heldUntil === 0 ? undefined : heldUntil }
+    },
+  }
+}
+
+/** Returns a garbage collection as the work of a job. */
+export function collectJob(collector: Collector): JobWork {
+  return async ({ signal, progress }) => {
+    const { startedAt, endedAt, stopped, ...collected } = await collector.run(signal, (so) =>
+      progress(so.tags + so.manifests + so.repositories + so.blobs),
+    )
+    if (stopped === 'cancelled') signal.throwIfAborted()
+    return collected
+  }
+}
+
+/** Returns a scan of all files and blobs as the work of a job. */
+export function scanJob(collector: Collector): JobWork {
+  return async ({ options, ...run }) => ({ ...(await collector.scan({ ...run, ...options })) })
+}
+
+/** Opens the clock for deletions of a data folder, which is kept over restarts. */
+export function openRemovalClock(data: string, clocks: Clocks, graceMs: number, log: Logger) {
   const record = readRemovalRecord(data)
   const clock = clocks.keptSteady(graceMs, record)
-  const write = async (waitMs: number) => {
-    try {
-      await writeRemovalRecord(data, { ...clock.keep(), waitMs })
-    } catch (cause) {
-      log.error({ cause }, 'cannot record the clock of garbage collection')
-    }
-  }
-  let written = Promise.resolve()
+  const inTurn = oneAtATime()
   return {
+    /** Milliseconds since 1970. */
     steady: clock.read,
+
+    /** What an earlier server had left of the startup grace, in milliseconds; undefined if that is not known. */
     startupWaitMs: record?.waitMs,
+
+    /** Returns the lock for one batch of removals, or undefined while a backup is running. */
     lockForRemoval: () => lockForRemoval(data),
-    keep(waitMs) {
-      written = written.then(() => write(waitMs))
-      return written
-    },
+
+    /** Records the clock, and what is left of the startup grace. Logs errors: without a record, content is kept longer. */
+    keep: (waitMs: number): Promise<void> =>
+      inTurn(async () => {
+        try {
+          await writeRemovalRecord(data, { ...clock.keep(), waitMs })
+        } catch (cause) {
+          log.error({ cause }, 'cannot record the clock of garbage collection')
+        }
+      }),
   }
 }

@@ -132,9 +132,12 @@ const PurgedAnswer = t.Object(
   { description: 'What was purged: deleted repositories, and manifests' },
 )
 
-const digest = t.Optional(
-  t.String({ maxLength: 135, description: 'Only this manifest', example: DIGEST_EXAMPLE }),
-)
+/** The query of a preview, and the body of a purge. */
+export const PurgedDigest = t.Object({
+  digest: t.Optional(
+    t.String({ maxLength: 135, description: 'Only this manifest', example: DIGEST_EXAMPLE }),
+  ),
+})
 
 const shared = {
   description:
@@ -166,10 +169,6 @@ export const PURGE_OPERATIONS = {
   ),
 }
 
-export const PurgePurgeBody = t.Object({ digest })
-
-export const PurgePreviewQuery = t.Object({ digest })
-
 /** The routes below /api/v1, for the page and the commands. */
 export type GarbageRoutes = {
   'gc/explain': { get: Route<typeof COLLECTOR_OPERATIONS.explain, { query: typeof ExplainQuery }> }
@@ -181,7 +180,7 @@ export type GarbageRoutes = {
     get: Route<typeof PURGE_OPERATIONS.previewAll>
   }
   'repositories/:repository/purge': {
-    post: Route<typeof PURGE_OPERATIONS.purge, { body: typeof PurgePurgeBody }>
-    get: Route<typeof PURGE_OPERATIONS.preview, { query: typeof PurgePreviewQuery }>
+    post: Route<typeof PURGE_OPERATIONS.purge, { body: typeof PurgedDigest }>
+    get: Route<typeof PURGE_OPERATIONS.preview, { query: typeof PurgedDigest }>
   }
 }

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../database/metadata.ts'
-import { type RegistryError, registryError } from '../oci/error.ts'
+import { registryError } from '../oci/error.ts'
 import type { PushActivity } from '../registry/registry.ts'
 import type { GarbageWindow, StoredBlob } from '../registry/store.ts'
 import type { BlobStat, BlobStore } from '../storage/blob-store.ts'
@@ -51,7 +51,10 @@ const LEFT_BY_CRASH_MAX = 100
 export async function scan(options: CollectorOptions, waitMs: () => number, run: ScanRun): Promise<Scanned> {
   const found: Scanned = { files: 0, orphans: 0, removed: 0, bytes: 0, blobs: 0, missing: 0, damaged: 0 }
   const total = (await options.metadata.storage.totals()).blobs * 2
-  const rest = () => restOf(run.signal, () => run.progress?.(found.files + found.blobs, total))
+  const rest = () => {
+    run.progress?.(found.files + found.blobs, total)
+    return restOf(run.signal)
+  }
   const files = { count: 0, unknown: 0 }
   for await (const file of walkFiles(options, found, rest)) {
     if (!isOld(file, options) || waitMs() > 0) continue
@@ -59,7 +62,12 @@ export async function scan(options: CollectorOptions, waitMs: () => number, run:
     if (!options.metadata.blobs.isStored(file.digest)) files.unknown++
   }
   if (files.unknown > found.files * REMOVED_SHARE_MAX && !run.removeMany)
-    throw tooMany(files.unknown, found.files)
+    throw registryError(
+      'CONFLICT',
+      `${files.unknown} of ${found.files} blob files are not in the database, more than a tenth: nothing was removed, ` +
+        'because this may be the wrong database, for example an old backup; if it is the right one, run cay job ' +
+        'start scan --remove-many',
+    )
   if (files.count > 0) {
     for await (const file of walkFiles(options, { files: 0, orphans: 0 }, () => restOf(run.signal))) {
       if (isOld(file, options) && waitMs() === 0) await remove(file, options, found)
@@ -124,20 +132,10 @@ async function remove(
   })
 }
 
-async function restOf(signal: AbortSignal | undefined, recordEvent?: () => void): Promise<void> {
-  recordEvent?.()
+async function restOf(signal: AbortSignal | undefined): Promise<void> {
   signal?.throwIfAborted()
   await Bun.sleep(REST_MS)
   signal?.throwIfAborted()
-}
-
-function tooMany(unknown: number, files: number): RegistryError {
-  return registryError(
-    'CONFLICT',
-    `${unknown} of ${files} blob files are not in the database, more than a tenth: nothing was removed, because this ` +
-      'may be the wrong database, for example an old backup; if it is the right one, run cay job start scan ' +
-      '--remove-many',
-  )
 }
 
 async function walkRows(

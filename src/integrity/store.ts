@@ -13,7 +13,7 @@ import {
   tag,
 } from '../database/schema.ts'
 import { bytes, deleteBy, insertNew, number, selectBy, statement } from '../database/statement.ts'
-import type { DropLink } from '../garbage/collection.ts'
+import type { DropLink } from '../garbage/store.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Rows } from '../registry/store.ts'

@@ -10,3 +10,13 @@ export function turn(): Promise<void> {
 export function ownText(text: string): string {
   return Buffer.from(text).toString()
 }
+
+/** Returns a function that runs work in the order of its calls, each when the one before has ended. */
+export function oneAtATime(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const mine = last.then(work)
+    last = mine.catch(() => {})
+    return mine
+  }
+}

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
-import type { Candidate } from '../../src/garbage/waiting.ts'
+import type { Candidate } from '../../src/garbage/candidates.ts'
 import { parseDigest } from '../../src/oci/digest.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../support/collected-registry.ts'

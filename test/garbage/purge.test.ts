@@ -40,7 +40,7 @@ async function pushImage(tags: string[], repository = 'a') {
 
 async function purge(one?: Named) {
   const digest = one && parseDigest(one.digest)
-  const purged = await cay.collector.purge({ act: { caller: CALLER }, repository: A, digest })
+  const purged = await cay.collector.purge(CALLER, { repository: A, digest })
   await cay.collector.run()
   return purged
 }

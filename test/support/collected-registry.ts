@@ -8,7 +8,6 @@ import { openMetadata } from '../../src/app/metadata.ts'
 import { lockForRemoval } from '../../src/database/database.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
 import { Collector } from '../../src/garbage/garbage.ts'
-import { GarbageService } from '../../src/garbage/service.ts'
 import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
 import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { UploadRoom } from '../../src/quota/quota.ts'
@@ -126,7 +125,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     ...contentOf(registry),
     pulls: new NegotiatedManifests(registry.manifests, conversions, 'auto'),
     collector,
-    garbage: new GarbageService(metadata, garbageWindow, collector),
+    garbage: collector,
 
     /** Advances the clock. */
     wait(ms: number): void {

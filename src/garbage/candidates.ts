@@ -18,8 +18,8 @@ declare module '../database/metadata.ts' {
 export interface Candidate {
   kind: 'tag' | 'manifest' | 'repository' | 'blob'
   repository: RepositoryName
-  digest: Digest | undefined
-  tag: Tag | undefined
+  digest?: Digest
+  tag?: Tag
   why: 'expired' | 'deleted' | 'unreferenced' | 'untagged'
   /** Since when it is garbage, and when it will be deleted, in milliseconds since 1970. */
   since: number
@@ -32,12 +32,6 @@ export interface Candidate {
 export interface GarbageCursor {
   source: number
   after: [number, number, number]
-}
-
-export interface GarbagePage {
-  items: Candidate[]
-  /** Undefined at the end. */
-  next: GarbageCursor | undefined
 }
 
 /** The maximum repositories without garbage that one page skips. */
@@ -59,7 +53,11 @@ export function garbageReads(db: Db) {
   ]
   return {
     /** Returns at most `limit` candidates after the cursor. A page may be short or empty and still have a next one. */
-    page(cursor: GarbageCursor, garbageWindow: GarbageWindow, limit: number): GarbagePage {
+    page(
+      cursor: GarbageCursor,
+      garbageWindow: GarbageWindow,
+      limit: number,
+    ): { items: Candidate[]; next: GarbageCursor | undefined } {
       const items: Candidate[] = []
       let { source, after } = cursor
       for (; source < sources.length; source++, after = [0, 0, 0]) {
@@ -80,6 +78,16 @@ const cursor = { stamp: number, id: number, limit: number }
 const after = (stamp: SQLiteColumn, id: SQL | SQLiteColumn, from: { stamp: Placeholder; id: Placeholder }) =>
   sql`${stamp} >= ${from.stamp} and (${stamp} > ${from.stamp} or ${id} > ${from.id})`
 
+/** Returns a candidate at its position, which will be deleted when it has been garbage for `keptMs`. */
+function found(
+  after: GarbageCursor['after'],
+  keptMs: number,
+  candidate: Omit<Candidate, 'repository' | 'collectableAt'> & { repository: string },
+): Found {
+  const repository = candidate.repository as RepositoryName
+  return { after, candidate: { ...candidate, repository, collectableAt: candidate.since + keptMs } }
+}
+
 function expiredTags(db: Db): Source {
   const rowid = sql<number>`tag.rowid`
   const page = statement(db, cursor, ({ limit, ...from }) =>
@@ -87,9 +95,9 @@ function expiredTags(db: Db): Source {
       .select({
         id: rowid,
         repository: repository.name,
-        name: tag.name,
+        tag: tag.name,
         digest: tag.digest,
-        stamp: tag.expiresAt,
+        since: sql<number>`${tag.expiresAt}`,
       })
       .from(tag)
       .innerJoin(repository, eq(repository.id, tag.repositoryId))
@@ -98,14 +106,9 @@ function expiredTags(db: Db): Source {
       .limit(limit),
   )
   return ([stamp, id], limit) =>
-    page.all({ stamp, id, limit }).map((row) => {
-      const since = row.stamp ?? 0
-      const names = { repository: row.repository as RepositoryName, tag: row.name as Tag }
-      const digest = digestFromBytes(row.digest)
-      return {
-        after: [since, row.id, 0],
-        candidate: { kind: 'tag', ...names, digest, why: 'expired', since, collectableAt: since, bytes: 0 },
-      }
+    page.all({ stamp, id, limit }).map(({ id, repository, tag, digest, since }) => {
+      const named = { repository, tag: tag as Tag, digest: digestFromBytes(digest) }
+      return found([since, id, 0], 0, { kind: 'tag', ...named, why: 'expired', since, bytes: 0 })
     })
 }
 
@@ -115,33 +118,7 @@ function manifestColumns(stamp: SQLiteColumn) {
     repositoryId: manifest.repositoryId,
     repository: repository.name,
     digest: manifest.digest,
-    stamp: sql<number>`${stamp}`,
-  }
-}
-
-interface ManifestRow {
-  id: number
-  repositoryId: number
-  repository: string
-  digest: Buffer
-  stamp: number
-}
-
-function toCandidate(
-  row: ManifestRow,
-  why: Candidate['why'],
-  keptMs: number,
-  bytesOf: GarbageBytes,
-): Candidate {
-  return {
-    kind: 'manifest',
-    repository: row.repository as RepositoryName,
-    digest: digestFromBytes(row.digest),
-    tag: undefined,
-    why,
-    since: row.stamp,
-    collectableAt: row.stamp + keptMs,
-    bytes: bytesOf(row.repositoryId, row.id),
+    since: sql<number>`${stamp}`,
   }
 }
 
@@ -156,10 +133,11 @@ function markedManifests(db: Db, bytesOf: GarbageBytes, stamp: SQLiteColumn, why
       .limit(limit),
   )
   return ([stamp, id], limit, { windowMs }) =>
-    page.all({ stamp, id, limit }).map((row) => ({
-      after: [row.stamp, row.id, 0],
-      candidate: toCandidate(row, why, windowMs, bytesOf),
-    }))
+    page.all({ stamp, id, limit }).map(({ id, repositoryId, repository, since, ...row }) => {
+      const digest = digestFromBytes(row.digest)
+      const bytes = bytesOf(repositoryId, id)
+      return found([since, id, 0], windowMs, { kind: 'manifest', repository, digest, why, since, bytes })
+    })
 }
 
 /** The cursor is the repository, the time, and the manifest. */
@@ -175,22 +153,23 @@ function untaggedManifests(db: Db, bytesOf: GarbageBytes): Source {
       .limit(limit),
   )
   return ([repositoryId, stamp, id], limit, garbageWindow) => {
-    const found: Found[] = []
+    const all: Found[] = []
     let from = { repositoryId, stamp, id }
-    for (let passed = 0; passed < REPOSITORIES_PASSED_MAX && found.length < limit; passed++) {
+    for (let passed = 0; passed < REPOSITORIES_PASSED_MAX && all.length < limit; passed++) {
       const next = walk.next(from.repositoryId - 1, garbageWindow)
-      if (next === undefined) return found
+      if (next === undefined) return all
       if (next.id !== from.repositoryId) from = { repositoryId: next.id, stamp: 0, id: 0 }
       const keptMs = untaggedMs(garbageWindow, next.untaggedDays)
-      const rows = keptMs === undefined ? [] : page.all({ ...from, limit: limit - found.length })
-      for (const row of rows) {
-        const candidate = toCandidate(row, 'untagged', keptMs ?? 0, bytesOf)
-        found.push({ after: [row.repositoryId, row.stamp, row.id], candidate })
+      const rows = keptMs === undefined ? [] : page.all({ ...from, limit: limit - all.length })
+      for (const { id, repositoryId, repository, since, ...row } of rows) {
+        const named = { repository, digest: digestFromBytes(row.digest), bytes: bytesOf(repositoryId, id) }
+        const position: GarbageCursor['after'] = [repositoryId, since, id]
+        all.push(found(position, keptMs ?? 0, { kind: 'manifest', ...named, why: 'untagged', since }))
       }
       from = { repositoryId: next.id + 1, stamp: 0, id: 0 }
     }
-    if (found.length < limit) found.push({ after: [from.repositoryId, 0, 0], candidate: undefined })
-    return found
+    if (all.length < limit) all.push({ after: [from.repositoryId, 0, 0], candidate: undefined })
+    return all
   }
 }
 
@@ -199,8 +178,8 @@ function deletedRepositories(db: Db): Source {
     db
       .select({
         id: repository.id,
-        name: repository.name,
-        stamp: repository.deletedAt,
+        repository: repository.name,
+        since: sql<number>`${repository.deletedAt}`,
         bytes: repository.ownBytes,
       })
       .from(repository)
@@ -209,21 +188,11 @@ function deletedRepositories(db: Db): Source {
       .limit(limit),
   )
   return ([stamp, id], limit, { windowMs }) =>
-    page.all({ stamp, id, limit }).map(({ id, name, stamp, bytes }) => {
-      const since = stamp ?? 0
-      const named = { repository: name as RepositoryName, digest: undefined, tag: undefined }
-      return {
-        after: [since, id, 0],
-        candidate: {
-          kind: 'repository',
-          ...named,
-          why: 'deleted',
-          since,
-          collectableAt: since + windowMs,
-          bytes,
-        },
-      }
-    })
+    page
+      .all({ stamp, id, limit })
+      .map(({ id, ...row }) =>
+        found([row.since, id, 0], windowMs, { kind: 'repository', ...row, why: 'deleted' }),
+      )
 }
 
 function unreferencedBlobs(db: Db): Source {
@@ -235,10 +204,9 @@ function unreferencedBlobs(db: Db): Source {
         blobId,
         repository: repository.name,
         digest: blob.digest,
-        size: blob.size,
-        stamp: unreferencedAt,
-        isShared: sql<number>`exists (select 1 from repository_blob o
-          where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id)`,
+        since: sql<number>`${unreferencedAt}`,
+        bytes: sql<number>`iif(exists (select 1 from repository_blob o
+          where o.blob_id = repository_blob.blob_id and o.repository_id <> repository_blob.repository_id), 0, ${blob.size})`,
       })
       .from(repositoryBlob)
       .innerJoin(blob, eq(blob.id, repositoryBlob.blobId))
@@ -252,32 +220,15 @@ function unreferencedBlobs(db: Db): Source {
       .limit(limit),
   )
   return ([stamp, id, blobId], limit, { graceMs }) =>
-    page.all({ stamp, id, blobId, limit }).map((row) => {
-      const since = row.stamp ?? 0
-      const named = { repository: row.repository as RepositoryName, digest: digestFromBytes(row.digest) }
-      const bytes = row.isShared === 1 ? 0 : row.size
-      return {
-        after: [since, row.id, row.blobId],
-        candidate: {
-          kind: 'blob',
-          ...named,
-          tag: undefined,
-          why: 'unreferenced',
-          since,
-          collectableAt: since + graceMs,
-          bytes,
-        },
-      }
+    page.all({ stamp, id, blobId, limit }).map(({ id, blobId, repository, digest, since, bytes }) => {
+      const named = { repository, digest: digestFromBytes(digest), bytes }
+      return found([since, id, blobId], graceMs, { kind: 'blob', ...named, why: 'unreferenced', since })
     })
 }
 
 /** The maximum manifests that are examined for one candidate. The bytes of further ones are not counted. */
 const MANIFESTS_MAX = 100
 const LIMIT = sql.raw(`limit ${MANIFESTS_MAX}`)
-
-interface Named {
-  digest: Buffer
-}
 
 type GarbageBytes = ReturnType<typeof garbageBytes>
 
@@ -308,7 +259,7 @@ function garbageBytes(db: Db) {
     (id) => sql`select m.size from manifest m where m.id = ${id}
        and not exists (select 1 from manifest o where o.digest = m.digest and o.id <> m.id)`,
   )
-  const ownBlobs = ofManifest<Named & { id: number; size: number }>(
+  const ownBlobs = ofManifest<{ id: number; digest: Buffer; size: number }>(
     (id) => sql`select b.id, b.digest, b.size from manifest_reference r join blob b on b.digest = r.digest
      join repository_blob l on l.blob_id = b.id and l.repository_id = r.repository_id
      where r.manifest_id = ${id} and l.unreferenced_at is null and not exists (

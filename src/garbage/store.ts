@@ -1,8 +1,9 @@
 import { eq, gte, isNull, or, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import { SYSTEM, type Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
-import { partTime, type Stale, within } from '../database/operation.ts'
+import { CONTENT_STALE, partTime, type Stale, within } from '../database/operation.ts'
 import {
+  blob,
   manifest,
   manifestBytes,
   manifestDigest,
@@ -108,17 +109,12 @@ export function purgeWrites(db: Db, { recordEvent, repositories: rows }: Rows, {
     },
 
     /** Corrects the marks that a purge dated by the last push, if there was a newer push meanwhile. */
-    postponePurged({
-      pushedAt,
-      newerAt,
-      garbageWindow,
-      ...call
-    }: Pick<PurgeCall, 'repository' | 'garbageWindow' | 'pushedAt'> & { newerAt: number }): { stale: Stale } {
-      const name = { repository: call.repository ?? null }
-      const stamp = stampOf(garbageWindow, pushedAt)
-      postponeManifests.run({ ...name, stamp, newer: stampOf(garbageWindow, newerAt) })
-      postponeBlobs.run({ ...name, stamp: pushedAt, newer: newerAt })
-      return { stale: 'content' }
+    postponePurged(call: Pick<PurgeCall, 'repository' | 'garbageWindow' | 'pushedAt'> & { newerAt: number }) {
+      const { repository = null, garbageWindow, pushedAt, newerAt } = call
+      const [stamp, newer] = [stampOf(garbageWindow, pushedAt), stampOf(garbageWindow, newerAt)]
+      postponeManifests.run({ repository, stamp, newer })
+      postponeBlobs.run({ repository, stamp: pushedAt, newer: newerAt })
+      return CONTENT_STALE
     },
   }
 }
@@ -153,14 +149,7 @@ function purgeStatements(db: Db) {
     ),
     manifests: statement(db, { ...target, before: number, limit: number }, ({ before, limit, ...named }) =>
       db
-        .select({
-          id: manifest.id,
-          repositoryId: manifest.repositoryId,
-          repository: repository.name,
-          digest: manifest.digest,
-          size: manifest.size,
-          deletedAt: manifest.deletedAt,
-        })
+        .select(purgedColumns)
         .from(manifest)
         .innerJoin(repository, eq(repository.id, manifest.repositoryId))
         .where(
@@ -188,13 +177,19 @@ function purgeStatements(db: Db) {
 }
 
 /** A manifest to delete. */
-export interface PurgedManifest {
-  id: number
-  repositoryId: number
-  repository: RepositoryName
-  digest: Buffer
-  size: number
-  deletedAt: number | null
+export type PurgedManifest = Pick<
+  typeof manifest.$inferSelect,
+  'id' | 'repositoryId' | 'digest' | 'size' | 'deletedAt'
+> & { repository: RepositoryName }
+
+/** The same, as a query of manifests and their repositories selects it. */
+export const purgedColumns = {
+  id: manifest.id,
+  repositoryId: manifest.repositoryId,
+  repository: repository.name,
+  digest: manifest.digest,
+  size: manifest.size,
+  deletedAt: manifest.deletedAt,
 }
 
 /** When a manifest is removed, and what remains is garbage, in milliseconds since 1970. */
@@ -204,12 +199,6 @@ interface PurgeStep {
   releasedAt?: number
   /** Reports whether the part's time is over. */
   isOver: () => boolean
-}
-
-interface PurgeResult {
-  bytes: number
-  tags: number
-  isUnfinished: boolean
 }
 
 /** How many tags are read at once. */
@@ -224,7 +213,7 @@ export function manifestPurge(db: Db, { recordEvent, reach, manifests, tags }: R
    * Removes the row and what belongs to it. Its blobs are unreferenced since `at`. Returns the bytes that are freed.
    */
   const remove = (
-    { id, repositoryId, digest, size }: Omit<PurgedManifest, 'repository'>,
+    { id, repositoryId, digest, size }: Omit<PurgedManifest, 'repository' | 'deletedAt'>,
     at: number,
   ): number => {
     releaseBlobs.run({ id, repositoryId, at })
@@ -241,12 +230,9 @@ export function manifestPurge(db: Db, { recordEvent, reach, manifests, tags }: R
      * freed, and the number of removed tags. If the time is over before the last tag, the manifest stays: the next
      * call continues.
      */
-    purge(row: PurgedManifest, { at, since, releasedAt = at, isOver }: PurgeStep): PurgeResult {
+    purge(row: PurgedManifest, { at, since, releasedAt = at, isOver }: PurgeStep) {
       const { repositoryId, repository } = row
-      const digests = [
-        row.digest,
-        ...otherDigests.all({ manifestId: row.id }).map(({ digest }) => digest),
-      ].map(digestFromBytes)
+      const digests = [row, ...otherDigests.all({ manifestId: row.id })].map(({ digest }) => digest)
       let removed = 0
       const removeTag = (tag: Tag) => {
         const found = tags.find(repositoryId, tag, at)
@@ -267,7 +253,7 @@ export function manifestPurge(db: Db, { recordEvent, reach, manifests, tags }: R
         reach.vanished(row.id, since)
         recordEvent({ type: 'manifest.delete', repository, digest: digestFromBytes(row.digest) }, SYSTEM, at)
       }
-      for (const tag of digests.flatMap(companionTags)) removeTag(tag)
+      for (const digest of digests) for (const tag of companionTags(digestFromBytes(digest))) removeTag(tag)
       return { bytes: remove(row, releasedAt), tags: removed, isUnfinished: false }
     },
   }
@@ -302,4 +288,23 @@ function manifestPurgeStatements(db: Db) {
       .returning({ digest: manifestBytes.digest }),
   )
   return { otherDigests, releaseBlobs, removals, removeRow, removeBytes }
+}
+
+export type DropLink = ReturnType<typeof dropLink>
+
+/** Removes a link. With a blob's last link, also removes and returns the blob's row. */
+export function dropLink(db: Db) {
+  const unlink = deleteBy(db, repositoryBlob, 'blobId', 'repositoryId')
+  const remove = statement(db, { blobId: number }, ({ blobId }) =>
+    db
+      .delete(blob)
+      .where(
+        sql`${blob.id} = ${blobId} and not exists (select 1 from repository_blob l where l.blob_id = blob.id)`,
+      )
+      .returning({ digest: blob.digest, size: blob.size }),
+  )
+  return (link: { repositoryId: number; blobId: number }): { digest: Digest; size: number }[] => {
+    unlink.run(link)
+    return remove.all(link).map(({ digest, size }) => ({ digest: digestFromBytes(digest), size }))
+  }
 }
