@@ -23,8 +23,7 @@ import { Collector, collectJob, openRemovalClock, scanJob } from './garbage/garb
 import type { ApiServices } from './http/controller.ts'
 import { type Authority, type Listener, listenAll } from './http/listener.ts'
 import { listenerOptions } from './http/listener-options.ts'
-import { openScrub } from './integrity/integrity.ts'
-import type { Scrub } from './integrity/scrub.ts'
+import { Scrub } from './integrity/integrity.ts'
 import { Jobs } from './jobs/jobs.ts'
 import { type DiskReserve, openReserve } from './operation/operation.ts'
 import { explainingDenials, openQuotas, type Quotas } from './quota/quota.ts'
@@ -214,7 +213,7 @@ export async function openServices(config: Config, log: Logger, options: Service
   const disk = () => diskSpace(config.data)
   const around = { config, log, fills, uploads, access: auth.access, disk, settingSources }
   const { local, cache } = await openRegistries({ ...kept, ...around, ...clocks, counts: metrics.cache })
-  const scrub = openScrub({ ...kept, config, log })
+  const scrub = new Scrub({ ...kept, config, log })
   const retention = new Retention({ ...kept, ...around, ...removal, usage: local.usage })
   const reserve = openReserve(config, log, diskSpace)
   const jobs = openJobs({ config, log, clocks, collector, retention, scrub, metadata })

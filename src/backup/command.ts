@@ -1,5 +1,6 @@
 import type { Command } from 'commander'
 import type { LoadConfig } from '../cli/connection.ts'
+import { fsckFolder } from '../integrity/command.ts'
 
 /** Adds `cay backup`, `cay restore` and `cay fsck`. They open files themselves, as the user who runs them. */
 export function addBackupCommands(program: Command, load: LoadConfig, done: (code: number) => void): void {
@@ -35,7 +36,6 @@ export function addBackupCommands(program: Command, load: LoadConfig, done: (cod
       .description('Check whether the database and the files of the data folder agree, also while cay serves')
       .option('--repair', 'repair what can be repaired without losing content; stop cay first'),
   ).action(async (options) => {
-    const { fsckFolder } = await import('../integrity/fsck-command.ts')
     done(await fsckFolder(options, load))
   })
 }

@@ -1,11 +1,12 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../database/metadata.ts'
 import type { Digest } from '../oci/digest.ts'
+import { WorkerClient } from '../runtime/threads.ts'
 import { type BlobStore, blobPlace } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
+import type { FileFailure } from '../storage/durable-file.ts'
 import type { Quarantine } from '../storage/filesystem.ts'
 import type { StoredManifest } from './store.ts'
-import { type ContentVerifier, UnreadableError } from './verifier.ts'
 
 export interface ContentCheckOptions {
   metadata: Metadata
@@ -45,13 +46,6 @@ export interface Scrubbed {
   failed: number
 }
 
-/** A blob to verify. */
-export interface CheckedBlob {
-  digest: Digest
-  size: number
-  isCached: boolean
-}
-
 type State = 'good' | 'damaged' | 'unreadable'
 
 /** Verifies single blobs and manifests, and keeps damaged ones from being served. */
@@ -64,9 +58,11 @@ export class ContentCheck {
   }
 
   /** Verifies a blob; returns whether it is good. Rejects when cancelled. */
-  async blob(one: CheckedBlob, signal: AbortSignal): Promise<boolean> {
+  async blob(
+    { digest, size, isCached }: { digest: Digest; size: number; isCached: boolean },
+    signal: AbortSignal,
+  ): Promise<boolean> {
     const { metadata, locks, log, damaged } = this.options
-    const { digest, size } = one
     try {
       if ((await this.stateOf(digest, signal)) === 'good') {
         await damaged.heal(digest)
@@ -77,7 +73,7 @@ export class ContentCheck {
         if (!metadata.blobs.isStored(digest)) return
         const state = await this.stateOf(digest, signal)
         if (state === 'good') return
-        if (!(one.isCached && (await this.refetch(digest)))) await this.setAside(digest, size, state)
+        if (!(isCached && (await this.refetch(digest)))) await this.setAside(digest, size, state)
       })
     } catch (cause) {
       signal.throwIfAborted()
@@ -89,8 +85,8 @@ export class ContentCheck {
 
   /** Verifies a manifest. Rejects when cancelled. */
   async manifest(one: StoredManifest, signal: AbortSignal): Promise<void> {
-    const { metadata, verifier, now, quarantine, bytesPerSecondMax } = this.options
-    const { digest, size } = one
+    const { metadata, verifier, now, quarantine, bytesPerSecondMax, log } = this.options
+    const { digest, size, repository, isCached } = one
     const bytes = metadata.manifests.findBytes(digest)
     if (bytes !== undefined) {
       if (await verifier.isGood({ digest, content: bytes, bytesPerSecondMax }, signal))
@@ -98,24 +94,18 @@ export class ContentCheck {
       await this.keep(digest, () => quarantine.put(digest, bytes))
     }
     const { isDamaged } = await metadata.write('quarantineManifest', { digest, size, bytes, at: now() })
-    if (isDamaged) this.noteManifest(one)
-  }
-
-  private noteManifest({ digest, repository, isCached }: StoredManifest): void {
-    const { log } = this.options
-    if (isCached) {
-      this.counts.refetched++
+    if (!isDamaged) return
+    this.counts[isCached ? 'refetched' : 'damaged']++
+    if (isCached)
       log.warn(
         { repository, digest },
         'a cached manifest is damaged: removed it, and the next pull fetches it again',
       )
-    } else {
-      this.counts.damaged++
+    else
       log.error(
         { repository, digest },
         'a manifest is damaged: moved it to quarantine; push it again, or restore a backup',
       )
-    }
   }
 
   private async stateOf(digest: Digest, signal: AbortSignal): Promise<State> {
@@ -178,4 +168,71 @@ export class ContentCheck {
     this.counts.bytes += size
     return true
   }
+}
+
+/** A request to verify that content has this digest. */
+export interface HashQuestion {
+  digest: Digest
+  /** The path of a file, or bytes of the database. */
+  content: string | Uint8Array
+  /** The rate for all content that the thread reads, in bytes per second. */
+  bytesPerSecondMax: number
+}
+
+/** Asks the thread to verify content, or to check a database's file with SQLite. */
+export type ThreadQuestion = HashQuestion | { database: string }
+
+/** The error codes of a disk that cannot read its data. */
+const UNREADABLE = new Set(['EIO', 'EBADMSG', 'EUCLEAN', 'ENODATA', 'EISDIR'])
+
+/** The disk cannot read the content. */
+class UnreadableError extends Error {
+  override name = 'UnreadableError'
+}
+
+/** Verifies content in a thread of low priority, which starts when it is first needed. */
+export class ContentVerifier {
+  private thread: WorkerClient<ThreadQuestion, FileFailure> | undefined
+
+  /** Returns whether the content has the digest. Throws UnreadableError. Rejects once the signal is aborted. */
+  isGood(question: HashQuestion, signal: AbortSignal): Promise<boolean> {
+    return this.ask(question, signal)
+  }
+
+  /** Returns what SQLite finds wrong with a database's file; nothing if it is intact. */
+  databaseDamage(path: string, signal: AbortSignal): Promise<string[]> {
+    return this.ask({ database: path }, signal)
+  }
+
+  async stop(): Promise<void> {
+    const { thread } = this
+    this.thread = undefined
+    await thread?.stop()
+  }
+
+  private async ask<T>(question: ThreadQuestion, signal: AbortSignal): Promise<T> {
+    signal.throwIfAborted()
+    this.thread ??= new WorkerClient<ThreadQuestion, FileFailure>(
+      new Worker(new URL('./hash-thread.ts', import.meta.url)),
+      {
+        name: 'the thread that verifies content',
+        toError,
+        onFailure: () => {
+          this.thread = undefined
+        },
+      },
+    )
+    const { promise: aborted, reject } = Promise.withResolvers<never>()
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    try {
+      return await Promise.race([this.thread.ask<T>(question), aborted])
+    } finally {
+      signal.removeEventListener('abort', abort)
+    }
+  }
+}
+
+function toError({ message, code }: FileFailure): Error {
+  return UNREADABLE.has(code ?? '') ? new UnreadableError(message) : new Error(message)
 }

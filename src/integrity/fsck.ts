@@ -21,14 +21,6 @@ const BATCH = 100
 /** How many digests a report names. */
 const NAMED_MAX = 20
 
-export interface FsckOptions {
-  /** The data folder, and the folder of its database. */
-  data: string
-  metadata: string
-  /** Whether to repair what can be repaired without losing content. No server may use the folder then. */
-  repair: boolean
-}
-
 /** What a check of a data folder found. */
 export interface FsckReport {
   /** What SQLite finds wrong with the database's file. If there is anything, nothing else was checked. */
@@ -48,9 +40,20 @@ export interface FsckReport {
 
 /**
  * Compares a data folder's database with itself and with the files, in both directions.
+ *
+ * @param metadata the folder of the database
+ * @param repair whether to repair what can be repaired without losing content. No server may use the folder then.
  * @throws Error when there is no database, or a repair is asked for while a server runs
  */
-export async function fsck({ data, metadata, repair }: FsckOptions): Promise<FsckReport> {
+export async function fsck({
+  data,
+  metadata,
+  repair,
+}: {
+  data: string
+  metadata: string
+  repair: boolean
+}): Promise<FsckReport> {
   const path = join(metadata, 'cay.db')
   if (!existsSync(path)) throw new Error(`${metadata} has no database of cay`)
   const unlock = repair ? tryLock(join(metadata, 'lock')) : () => {}
@@ -140,28 +143,6 @@ interface Inconsistency {
   examples: string[]
   /** Whether it can be repaired from the rest of the database, without losing content. */
   isRepairable: boolean
-}
-
-/** A blob according to its row, and where its bytes should be. */
-export interface RecordedBlob {
-  id: number
-  digest: Digest
-  size: number
-  /** How many of its bytes the database has; null when they should be in a file. */
-  bytesHere: number | null
-  isQuarantined: boolean
-}
-
-/** Checks a database, read-only unless it is opened for repairs. */
-export interface CheckedDatabase extends Disposable {
-  /** Returns what SQLite finds wrong with the file. If there is anything, no other result is reliable. */
-  damage(): string[]
-  inconsistencies(): Inconsistency[]
-  /** Repairs what can be repaired. Only when opened for repairs. */
-  repair(): void
-  /** Returns at most `limit` blobs after the one with this id. */
-  blobs(after: number, limit: number): RecordedBlob[]
-  hasBlob(digest: Digest): boolean
 }
 
 interface Check {
@@ -310,7 +291,7 @@ const CHECKS: readonly Check[] = [
  * @param forRepair whether to repair it, which needs the lock of its folder
  * @throws Error when its schema differs from this executable's
  */
-function openChecked(path: string, forRepair: boolean): CheckedDatabase {
+function openChecked(path: string, forRepair: boolean) {
   const client = forRepair ? openForWriting(path).$client : new Database(path, { readonly: true })
   const schema = appliedMigrations({ $client: client })
   if (schema !== migrations.length) {
@@ -320,18 +301,18 @@ function openChecked(path: string, forRepair: boolean): CheckedDatabase {
         'serves it, or start this one once to upgrade it',
     )
   }
-  const blobs = client.query<
-    { id: number; digest: Uint8Array; size: number; bytesHere: number | null; isQuarantined: number },
-    [number, number]
-  >(
+  // `bytesHere` is null when the bytes should be in a file.
+  type Row = { id: number; digest: Uint8Array; size: number; bytesHere: number | null; isQuarantined: number }
+  const blobs = client.query<Row, [number, number]>(
     `select b.id, b.digest, b.size, length(y.bytes) as bytesHere,
        exists (select 1 from damaged_content d where d.digest = b.digest) as isQuarantined
      from blob b left join blob_bytes y on y.blob_id = b.id where b.id > ? order by b.id limit ?`,
   )
   const blob = client.query('select 1 from blob where digest = ?')
   return {
+    /** Returns what SQLite finds wrong with the file. If there is anything, no other result is reliable. */
     damage: () => databaseDamage(client),
-    inconsistencies: () =>
+    inconsistencies: (): Inconsistency[] =>
       CHECKS.flatMap(({ what, prepare = [], find, discard = [], repair }) => {
         for (const statement of prepare) client.run(statement)
         let count = 0
@@ -346,13 +327,14 @@ function openChecked(path: string, forRepair: boolean): CheckedDatabase {
       client.transaction(() => {
         for (const statement of CHECKS.flatMap(({ repair = [] }) => repair)) client.run(statement)
       })(),
-    blobs: (after, limit) =>
+    /** Returns at most `limit` blobs after the one with this id. */
+    blobs: (after: number, limit: number) =>
       blobs.all(after, limit).map((row) => ({
         ...row,
         digest: digestFromBytes(Buffer.from(row.digest)),
         isQuarantined: row.isQuarantined === 1,
       })),
-    hasBlob: (digest) => blob.get(digestToBytes(digest)) !== null,
+    hasBlob: (digest: Digest) => blob.get(digestToBytes(digest)) !== null,
     [Symbol.dispose]: () => client.close(),
   }
 }

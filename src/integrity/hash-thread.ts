@@ -3,7 +3,7 @@ import { parseSignedDocument } from '../docker/signed-document.ts'
 import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
 import { type Answer, type Asked, lowerPriority } from '../runtime/threads.ts'
 import { type FileFailure, toFileFailure } from '../storage/durable-file.ts'
-import type { HashQuestion, ThreadQuestion } from './verifier.ts'
+import type { HashQuestion, ThreadQuestion } from './content-check.ts'
 
 declare const self: Worker
 
@@ -20,24 +20,18 @@ class Pace {
   }
 }
 
+/** Reports whether content has the digest. A missing file does not. */
 async function isGood({ digest, content, bytesPerSecondMax }: HashQuestion, pace: Pace): Promise<boolean> {
-  const take = (bytes: number) => pace.take(bytes, bytesPerSecondMax)
-  if (typeof content === 'string') return await isFileGood(content, digest, take)
-  await take(content.length)
-  return isHashOf(digest, content) || isPayloadGood(content, digest)
-}
-
-/** Reports whether a file has the digest. A missing file does not. */
-async function isFileGood(
-  file: string,
-  digest: Digest,
-  take: (bytes: number) => Promise<void>,
-): Promise<boolean> {
-  if (!(await Bun.file(file).exists())) return false
+  if (typeof content !== 'string') {
+    await pace.take(content.length, bytesPerSecondMax)
+    return isHashOf(digest, content) || isPayloadGood(content, digest)
+  }
+  const file = Bun.file(content)
+  if (!(await file.exists())) return false
   const hasher = new Bun.CryptoHasher(algorithmOf(digest))
-  for await (const chunk of Bun.file(file).stream()) {
+  for await (const chunk of file.stream()) {
     hasher.update(chunk)
-    await take(chunk.length)
+    await pace.take(chunk.length, bytesPerSecondMax)
   }
   return hasher.digest('hex') === hexOf(digest)
 }
@@ -55,20 +49,16 @@ function isHashOf(digest: Digest, bytes: Uint8Array): boolean {
   return digestOf(bytes, algorithmOf(digest)) === digest
 }
 
-function answering(): (question: Asked<ThreadQuestion>) => Promise<void> {
-  const pace = new Pace()
-  return async (question) => {
-    const { id } = question
-    const work = async () =>
-      'database' in question ? damageOfFile(question.database) : await isGood(question, pace)
-    const answer = await work().then(
-      (value): Answer<FileFailure> => ({ id, value }),
-      (error): Answer<FileFailure> => ({ id, failure: toFileFailure(error) }),
-    )
-    self.postMessage([answer])
-  }
-}
-
 lowerPriority()
-const answer = answering()
+const pace = new Pace()
+const answer = async (question: Asked<ThreadQuestion>): Promise<void> => {
+  const { id } = question
+  const work = async () =>
+    'database' in question ? damageOfFile(question.database) : await isGood(question, pace)
+  const answer = await work().then(
+    (value): Answer<FileFailure> => ({ id, value }),
+    (error): Answer<FileFailure> => ({ id, failure: toFileFailure(error) }),
+  )
+  self.postMessage([answer])
+}
 self.onmessage = ({ data }: MessageEvent<Asked<ThreadQuestion>[]>) => data.forEach(answer)

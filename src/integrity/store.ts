@@ -1,6 +1,6 @@
 import { and, asc, count, desc, eq, gt, isNull, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
-import type { ReadTotal } from '../database/operation.ts'
+import { CONTENT_STALE, type ReadTotal } from '../database/operation.ts'
 import {
   blob,
   blobBytes,
@@ -12,7 +12,7 @@ import {
   repositoryBlob,
   tag,
 } from '../database/schema.ts'
-import { bytes, deleteBy, insertNew, number, selectBy, statement } from '../database/statement.ts'
+import { bytes, deleteBy, insertNew, number, selectBy, statement, updateBy } from '../database/statement.ts'
 import type { DropLink } from '../garbage/store.ts'
 import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import type { RepositoryName } from '../oci/reference.ts'
@@ -102,7 +102,7 @@ export function damageReads(db: Db, total: ReadTotal) {
   const byDigest = selectBy(db, damagedContent, 'digest')
   const users = { blob: usersOfBlob(db), manifest: usersOfManifest(db) }
   return {
-    /** Returns damaged content, the newest first. */
+    /** The newest first. */
     list: (): Damage[] => newest.all({}).map((row) => ({ ...row, digest: digestFromBytes(row.digest) })),
 
     /** Returns the digests of all damaged blobs. */
@@ -141,10 +141,12 @@ function countDamage(db: Db): () => number {
   return () => counted.get({})?.n ?? 0
 }
 
+const needed = { repository: repository.name, tag: tag.name }
+
 const usersOfBlob = (db: Db) =>
   statement(db, { digest: bytes }, ({ digest }) =>
     db
-      .selectDistinct({ repository: repository.name, tag: tag.name })
+      .selectDistinct(needed)
       .from(manifestReference)
       .innerJoin(manifest, and(eq(manifest.id, manifestReference.manifestId), isNull(manifest.deletedAt)))
       .innerJoin(repository, eq(repository.id, manifest.repositoryId))
@@ -156,7 +158,7 @@ const usersOfBlob = (db: Db) =>
 const usersOfManifest = (db: Db) =>
   statement(db, { digest: bytes }, ({ digest }) =>
     db
-      .selectDistinct({ repository: repository.name, tag: tag.name })
+      .selectDistinct(needed)
       .from(manifest)
       .innerJoin(repository, eq(repository.id, manifest.repositoryId))
       .leftJoin(tag, eq(tag.manifestId, manifest.id))
@@ -166,12 +168,7 @@ const usersOfManifest = (db: Db) =>
 
 /** Writes for the verification of content, each for one call of the writer. */
 export function damageWrites(db: Db, { setTotal }: Rows, drop: DropLink) {
-  const verified = statement(db, { id: number, at: number }, ({ id, at }) =>
-    db
-      .update(blob)
-      .set({ verifiedAt: sql`${at}` })
-      .where(eq(blob.id, id)),
-  )
+  const verified = updateBy(db, blob, ['verifiedAt'], 'id')
   const links = statement(db, { digest: bytes }, ({ digest }) =>
     db
       .select({ repositoryId: repositoryBlob.repositoryId, blobId: repositoryBlob.blobId })
@@ -185,16 +182,16 @@ export function damageWrites(db: Db, { setTotal }: Rows, drop: DropLink) {
 
     /** Records which blobs were verified, and where the verification continues. */
     noteVerified({ ids, at, cursor }: { ids: number[]; at: number; cursor: ScrubCursor }): void {
-      for (const id of ids) verified.run({ id, at })
+      for (const id of ids) verified.run({ id, verifiedAt: at })
       setTotal('scrub.blob', cursor.blob)
       setTotal('scrub.manifest', cursor.manifest)
       setTotal('scrub.started', cursor.startedAt)
     },
 
     /** Removes a cached blob from every repository, so that the next pull fetches it again. */
-    dropDamagedBlob({ digest }: { digest: Digest }): { stale: 'content'; isGone: boolean } {
-      const gone = links.all({ digest: digestToBytes(digest) }).flatMap((link) => drop(link))
-      return { stale: 'content', isGone: gone.length > 0 }
+    dropDamagedBlob({ digest }: { digest: Digest }) {
+      const gone = links.all({ digest: digestToBytes(digest) }).flatMap(drop)
+      return { ...CONTENT_STALE, isGone: gone.length > 0 }
     },
 
     /** Removes the record of content that has good bytes again. */
@@ -220,11 +217,11 @@ function quarantineWrites(db: Db) {
   }
   return {
     /** Records a damaged blob, and removes its bytes from the database if they are there. */
-    quarantineBlob({ digest: named, size, at }: FoundDamage): { stale: 'content' } {
+    quarantineBlob({ digest: named, size, at }: FoundDamage) {
       const digest = digestToBytes(named)
       record({ digest, kind: 'blob', size, foundAt: at })
       removeBlob.run({ digest })
-      return { stale: 'content' }
+      return CONTENT_STALE
     },
 
     /**
@@ -232,18 +229,15 @@ function quarantineWrites(db: Db) {
      *
      * @param bytes the bytes that were read; undefined if there were none
      */
-    quarantineManifest(call: FoundDamage & { bytes: Uint8Array | undefined }): {
-      stale: 'content'
-      isDamaged: boolean
-    } {
+    quarantineManifest(call: FoundDamage & { bytes: Uint8Array | undefined }) {
       const { size, at, bytes: read } = call
       const digest = digestToBytes(call.digest)
       const here = ofManifest.get({ digest })?.bytes
       const isSame = here === undefined ? read === undefined : read !== undefined && here.equals(read)
-      if (!isSame || anyManifest.get({ digest }) === undefined) return { stale: 'content', isDamaged: false }
+      if (!isSame || anyManifest.get({ digest }) === undefined) return { ...CONTENT_STALE, isDamaged: false }
       record({ digest, kind: 'manifest', size, foundAt: at })
       removeManifest.run({ digest })
-      return { stale: 'content', isDamaged: true }
+      return { ...CONTENT_STALE, isDamaged: true }
     },
   }
 }

@@ -50,7 +50,6 @@ const order = [...composition, ...capabilities, ...kernel]
  */
 const doors: Readonly<Record<string, readonly string[]>> = {
   '*': ['store.ts', 'models.ts', 'command.ts'],
-  integrity: ['fsck-command.ts'],
   registry: [
     'blob-response.ts',
     'content-reader.ts',
