@@ -10,15 +10,7 @@ import { blobCollectionWrites, collectionWrites, pageWrites } from './garbage/co
 import { dropLink, manifestPurge, purgeWrites } from './garbage/store.ts'
 import { restoreWrites } from './history/store.ts'
 import { damageWrites } from './integrity/store.ts'
-import {
-  countingWrites,
-  countStatements,
-  quotaEvents,
-  quotaLimits,
-  quotaWrites,
-  repositoryCounter,
-  usageReader,
-} from './quota/store.ts'
+import { countStatements, quotaLimits, quotaWrites, repositoryCounter } from './quota/store.ts'
 import { registryWrites } from './registry/content-writes.ts'
 import { rows } from './registry/store.ts'
 import { retentionWrites } from './retention/expiration.ts'
@@ -74,7 +66,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
   const purge = manifestPurge(db, shared)
   const drop = dropLink(db)
   const cached = evictions(db, shared, { purge, drop })
-  const { limited, limitedParts, set } = quotaLimits(usageReader(db, shared.total))
+  const { limited, limitedParts, writes: counting } = quotaLimits(db, shared, counts)
   const content = registryWrites(db, shared)
   const restores = restoreWrites(db, shared)
   return {
@@ -87,8 +79,7 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...damageWrites(db, shared, drop),
     ...blobCollectionWrites(db, shared, cached),
     ...purgeWrites(db, shared, purge),
-    ...quotaEvents(shared.recordEvent),
-    ...countingWrites(db, shared, { counts, setQuotas: set }),
+    ...counting,
     ...planWrites(db, shared, due),
     ...retentionWrites(db, shared, due),
     // What adds content is limited by quotas; so is a restore, as a push is.

@@ -14,7 +14,7 @@ import { garbageReads } from '../garbage/candidates.ts'
 import { explanations } from '../garbage/explanation.ts'
 import { historyReads } from '../history/store.ts'
 import { damageReads } from '../integrity/store.ts'
-import { deletedReader, quotaReads, usageReader } from '../quota/store.ts'
+import { quotaReads } from '../quota/store.ts'
 import { registryReads } from '../registry/store.ts'
 import { retentionReads } from '../retention/store.ts'
 
@@ -56,6 +56,6 @@ export function reads(db: Db): Reads {
     garbage: garbageReads(db),
     explain: explanations(db),
     retention: retentionReads(db, total),
-    quotas: { ...quotaReads(db), usage: usageReader(db, total), deleted: deletedReader(db) },
+    quotas: quotaReads(db, total),
   }
 }

@@ -42,10 +42,10 @@ export function quotasFor(quotas: readonly Quota[], namespace: string): AppliedQ
   const find = (name: string) => quotas.find((quota) => quota.namespace === name)
   const own = find(namespace) ?? find(EACH_NAMESPACE)
   const server = find(WHOLE_SERVER)
-  return [
-    ...(own === undefined ? [] : [{ ...own, counted: namespace }]),
-    ...(server === undefined ? [] : [{ ...server, counted: WHOLE_SERVER }]),
-  ]
+  const applied: AppliedQuota[] = []
+  if (own !== undefined) applied.push({ ...own, counted: namespace })
+  if (server !== undefined) applied.push({ ...server, counted: WHOLE_SERVER })
+  return applied
 }
 
 /** Throws DENIED if the usage has grown above a limit. */
@@ -54,10 +54,13 @@ export function checkQuota(quota: AppliedQuota, before: QuotaUsage, after: Quota
   const isPassed = (limit: number | undefined, was: number, is: number) =>
     limit !== undefined && is > limit && is > was
   if (isPassed(bytesMax, before.bytes, after.bytes)) throw bytesDenied(quota, before.bytes)
+  const refuse = (state: string) => {
+    const advice = 'delete some, or ask an admin for a larger quota'
+    throw registryError('DENIED', `${nameOf(quota.counted)} is full: ${state}; ${advice}`)
+  }
   if (isPassed(repositoriesMax, before.repositories, after.repositories))
-    throw countDenied(quota, `${before.repositories} of ${repositoriesMax} repositories exist`)
-  if (isPassed(tagsMax, before.tags, after.tags))
-    throw countDenied(quota, `${before.tags} of ${tagsMax} tags exist`)
+    refuse(`${before.repositories} of ${repositoriesMax} repositories exist`)
+  if (isPassed(tagsMax, before.tags, after.tags)) refuse(`${before.tags} of ${tagsMax} tags exist`)
 }
 
 /** What the error of a full quota says. */
@@ -69,18 +72,14 @@ export interface FullQuota {
   uploadingBytes: number
 }
 
-/** How much of the used bytes a purge would free, if known. */
+/** How much of the used bytes a purge would free. */
 export interface Freeable {
   bytes: number
-  /** Whether there may be more. */
+  /** Whether there may be more, because not every blob was examined. */
   isPart: boolean
 }
 
-/**
- * Returns the error for bytes that exceed a quota.
- *
- * @param uploading the bytes of uploads in progress
- */
+/** Returns the error for bytes that exceed a quota. `uploading` are the bytes of uploads in progress. */
 export function bytesDenied({ counted, bytesMax = 0 }: AppliedQuota, used: number, uploading = 0) {
   return fullDenied({ quota: counted, usedBytes: used, maxBytes: bytesMax, uploadingBytes: uploading })
 }
@@ -92,14 +91,11 @@ export function fullDenied(full: FullQuota, freeable?: Freeable): RegistryError 
   const { bytes = 0, isPart = false } = freeable ?? {}
   const deleted =
     bytes === 0 ? '' : `; ${isPart ? 'at least ' : ''}${sizeOf(bytes)} of it is deleted or untagged`
-  const help =
-    bytes === 0
-      ? 'delete content and free its space with cay repo purge REPOSITORY'
-      : 'an admin of a repository frees that with cay repo purge REPOSITORY'
+  const help = bytes === 0 ? 'delete content and free its space' : 'an admin of a repository frees that'
   return registryError(
     'DENIED',
-    `${nameOf({ counted: quota })} is full: ${sizeOf(usedBytes)} of ${sizeOf(maxBytes)} are used${others}${deleted}; ` +
-      `${help}, or ask an admin of the server for a larger quota`,
+    `${nameOf(quota)} is full: ${sizeOf(usedBytes)} of ${sizeOf(maxBytes)} are used${others}${deleted}; ` +
+      `${help} with cay repo purge REPOSITORY, or ask an admin of the server for a larger quota`,
     { detail: { ...full, ...(freeable && { deletedBytes: bytes }) } },
   )
 }
@@ -112,14 +108,7 @@ export function fullQuotaOf(error: unknown): FullQuota | undefined {
   return isFull ? (detail as FullQuota) : undefined
 }
 
-function countDenied(quota: AppliedQuota, state: string) {
-  return registryError(
-    'DENIED',
-    `${nameOf(quota)} is full: ${state}; delete some, or ask an admin for a larger quota`,
-  )
-}
-
-function nameOf({ counted }: Pick<AppliedQuota, 'counted'>): string {
+function nameOf(counted: string): string {
   return counted === WHOLE_SERVER ? 'the quota of this server' : `the quota of the namespace ${counted}`
 }
 

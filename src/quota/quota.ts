@@ -7,6 +7,7 @@ import type { Metadata } from '../database/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { UploadLimits } from '../registry/local-parts.ts'
+import { oneAtATime } from '../runtime/turn.ts'
 import type { UploadBody } from '../storage/blob-store.ts'
 import {
   type AppliedQuota,
@@ -22,6 +23,13 @@ import {
   quotasFor,
   WHOLE_SERVER,
 } from './limits.ts'
+
+/*
+ * Quotas limit how much a namespace, the first component of repository names, or the whole server can hold. They refuse
+ * writes in the transaction that would exceed one, and uploads before their bytes fill the disk; stored content is never
+ * removed. For one namespace, a configured quota overrides one set with the API, which the database keeps. What
+ * namespaces hold is counted only while there are quotas.
+ */
 
 declare module '../http/controller.ts' {
   interface ApiServices {
@@ -59,29 +67,26 @@ export interface QuotaOptions {
   now: () => number
 }
 
-/** Limits how much namespaces can hold. For one namespace, a configured quota overrides one set with the API. */
+/** Limits how much namespaces can hold. */
 export class Quotas {
   readonly room: UploadRoom
   private readonly options: QuotaOptions
   private readonly source: string
   private quotas: readonly (Quota & Pick<QuotaState, 'configuredIn' | 'version'>)[] = []
-  private turn: Promise<unknown> = Promise.resolve()
+  private readonly inTurn = oneAtATime()
   /** The percentage of the last warning, by namespace. */
   private readonly warned = new Map<string, number>()
 
   constructor(options: QuotaOptions) {
     this.options = options
     this.source = options.settingSources.quota ?? 'the configuration'
-    const { metadata } = options
-    this.room = new UploadRoom(() => this.quotas, metadata.quotas.usage, denialExplainer(metadata))
+    this.room = new UploadRoom(() => this.quotas, options.metadata)
   }
 
   /** Applies the current quotas. Resolves when the usage of the namespaces has been counted. */
-  async apply(): Promise<void> {
+  apply(): Promise<void> {
     // One at a time, because each counts from where the previous one ended.
-    const mine = this.turn.then(() => this.applyNow())
-    this.turn = mine.catch(() => {})
-    await mine
+    return this.inTurn(() => this.applyNow())
   }
 
   /** Lists the quotas with their usage, then the largest namespaces that have only the default quota. */
@@ -140,17 +145,13 @@ export class Quotas {
     if (names.size < configured.length)
       throw new Error('two quotas are configured for one namespace: remove one of them')
     const rows = metadata.quotas.list().filter(({ namespace }) => !names.has(namespace))
-    const managed = rows.map(({ namespace, version, ...limits }) => {
-      const { bytesMax, repositoriesMax, tagsMax } = limits
-      return {
-        namespace,
-        bytesMax: bytesMax ?? undefined,
-        repositoriesMax: repositoriesMax ?? undefined,
-        tagsMax: tagsMax ?? undefined,
-        configuredIn: undefined,
-        version,
-      }
-    })
+    const managed = rows.map(({ bytesMax, repositoriesMax, tagsMax, ...row }) => ({
+      ...row,
+      bytesMax: bytesMax ?? undefined,
+      repositoriesMax: repositoriesMax ?? undefined,
+      tagsMax: tagsMax ?? undefined,
+      configuredIn: undefined,
+    }))
     this.quotas = [...configured, ...managed].sort((a, b) => (a.namespace < b.namespace ? -1 : 1))
     const quotas = this.quotas.map(({ configuredIn: _, version: _v, ...quota }) => quota)
     await metadata.write('applyQuotas', { quotas })
@@ -161,8 +162,8 @@ export class Quotas {
     inherited: boolean,
   ): QuotaState {
     const { namespace, bytesMax, repositoriesMax, tagsMax, configuredIn, version } = quota
-    const isEach = namespace === EACH_NAMESPACE
-    const usage = isEach ? undefined : this.options.metadata.quotas.usage(namespace)
+    const { metadata } = this.options
+    const usage = namespace === EACH_NAMESPACE ? undefined : metadata.quotas.usage(namespace)
     const shares = [
       shareOf(usage?.bytes, bytesMax),
       shareOf(usage?.repositories, repositoriesMax),
@@ -173,12 +174,9 @@ export class Quotas {
   }
 
   private refuseConfigured(namespace: string): void {
-    if (!this.quotas.some((quota) => quota.namespace === namespace && quota.configuredIn !== undefined))
-      return
-    throw registryError(
-      'CONFLICT',
-      `the quota of ${namespace} is configured in ${this.source}: change it there`,
-    )
+    if (this.quotas.find((quota) => quota.namespace === namespace)?.configuredIn === undefined) return
+    const what = `the quota of ${namespace} is configured in ${this.source}: change it there`
+    throw registryError('CONFLICT', what)
   }
 }
 
@@ -197,10 +195,7 @@ function shareOf(used: number | undefined, limit: number | undefined): number | 
 /** The maximum number of uploads that are counted. The least recently used ones are dropped. */
 const UPLOADS_MAX = 10_000
 
-interface OpenUpload {
-  namespace: string
-  bytes: number
-}
+type OpenUpload = { namespace: string; bytes: number }
 
 /**
  * Counts the bytes of uploads in progress against quotas. The quotas themselves count a blob only once it is linked, so
@@ -210,8 +205,8 @@ interface OpenUpload {
 export class UploadRoom implements UploadLimits {
   private readonly quotas: () => readonly Quota[]
   private readonly usageOf: (namespace: string) => QuotaUsage
-  /** Explains the error of a full quota. */
-  readonly explain: ExplainDenial
+  /** Adds to the error of a full quota how much deleted content still counts. Resolves to the error to throw. */
+  readonly explain: (error: unknown) => Promise<unknown>
   private readonly uploads = new LRUCache<string, OpenUpload>({
     max: UPLOADS_MAX,
     dispose: ({ namespace, bytes }) => this.add(namespace, -bytes),
@@ -219,14 +214,10 @@ export class UploadRoom implements UploadLimits {
   /** Bytes of the counted uploads, by namespace. */
   private readonly sums = new Map<string, number>()
 
-  constructor(
-    quotas: () => readonly Quota[],
-    usageOf: (namespace: string) => QuotaUsage,
-    explain: ExplainDenial,
-  ) {
+  constructor(quotas: () => readonly Quota[], metadata: Metadata) {
     this.quotas = quotas
-    this.usageOf = usageOf
-    this.explain = explain
+    this.usageOf = metadata.quotas.usage
+    this.explain = denialExplainer(metadata)
   }
 
   /**
@@ -295,25 +286,19 @@ export class UploadRoom implements UploadLimits {
 const REMEMBERED_MS = 5000
 const NAMESPACES_MAX = 1000
 
-/** Adds to the error of a full quota how much deleted content still counts. Resolves to the error to throw. */
-type ExplainDenial = (error: unknown) => Promise<unknown>
-
-function denialExplainer({ quotas }: Pick<Metadata, 'quotas'>): ExplainDenial {
+function denialExplainer({ quotas }: Metadata): UploadRoom['explain'] {
   const known = new LRUCache<string, Promise<Freeable>>({ max: NAMESPACES_MAX, ttl: REMEMBERED_MS })
   return async (error) => {
     const full = fullQuotaOf(error)
     if (full === undefined) return error
     const freeable = known.get(full.quota) ?? quotas.deleted(full.quota)
     known.set(full.quota, freeable, { noUpdateTTL: true })
-    return await freeable.then(
-      (found) => fullDenied(full, found),
-      () => error,
-    )
+    return await freeable.then((found) => fullDenied(full, found)).catch(() => error)
   }
 }
 
 /** Wraps metadata so that errors of full quotas are explained. */
-export function explainingDenials(metadata: Metadata, explain: ExplainDenial): Metadata {
+export function explainingDenials(metadata: Metadata, explain: UploadRoom['explain']): Metadata {
   const write: Metadata['write'] = async (...call) => {
     try {
       return await metadata.write(...call)

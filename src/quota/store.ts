@@ -9,7 +9,7 @@ import {
   type ReadTotal,
   type VersionOfCall,
 } from '../database/operation.ts'
-import type { EventType, RecordEvent } from '../database/outbox.ts'
+import type { EventType } from '../database/outbox.ts'
 import { namespaceBlob, namespaceUsage, quota, repository } from '../database/schema.ts'
 import {
   deleteBy,
@@ -27,6 +27,7 @@ import type { Rows } from '../registry/store.ts'
 import { turn } from '../runtime/turn.ts'
 import {
   checkQuota,
+  type Freeable,
   namespaceOf,
   type Quota,
   type QuotaLimits,
@@ -37,22 +38,13 @@ import {
 
 declare module '../database/metadata.ts' {
   interface Reads {
-    quotas: ReturnType<typeof quotaReads> & {
-      usage: ReturnType<typeof usageReader>
-      deleted: ReturnType<typeof deletedReader>
-    }
+    quotas: ReturnType<typeof quotaReads>
   }
-  interface Operations
-    extends ReturnType<typeof quotaWrites>,
-      ReturnType<typeof quotaEvents>,
-      ReturnType<typeof countingWrites> {}
+  interface Operations extends ReturnType<typeof quotaWrites>, ReturnType<typeof countingWrites> {}
 }
 
 /** Quotas of one data folder that were set with the API. */
 const QUOTAS_MAX = 1000
-
-/** A quota that was set with the API; null is no limit. */
-export type QuotaRow = typeof quota.$inferSelect
 
 interface QuotaWrite extends Write {
   namespace: string
@@ -95,33 +87,15 @@ export function quotaWrites(
   }
 }
 
-/** Records that a quota is almost full. */
-export function quotaEvents(recordEvent: RecordEvent) {
-  return {
-    noteQuota({ caller, at, type, namespace }: Write & { type: QuotaEvent; namespace: string }): void {
-      recordEvent({ type, repository: namespace as RepositoryName }, caller, at)
-    },
-  }
-}
-
-type QuotaEvent = Extract<EventType, `quota.${string}`>
-
-/** Reads of the quotas that were set with the API. */
-export function quotaReads(db: Db) {
+/** Reads of the quotas that were set with the API, and of what namespaces hold. */
+export function quotaReads(db: Db, total: ReadTotal) {
   const all = pageBy(db, quota, ['namespace', 'asc'])
-  interface Usage {
-    namespace: string
-    bytes: number
-  }
-  const usages = statement(
-    db,
-    { last: text, limit: number },
-    ({
-      last,
-      limit,
-    }) => sql<Usage>`select namespace, blob_bytes + manifest_bytes as bytes from namespace_usage
-      where namespace > ${last} order by namespace limit ${limit}`,
-  )
+  type Usage = { namespace: string; bytes: number }
+  const usages = statement(db, { last: text, limit: number }, (wanted) => {
+    const { last, limit } = wanted
+    return sql<Usage>`select namespace, blob_bytes + manifest_bytes as bytes from namespace_usage
+      where namespace > ${last} order by namespace limit ${limit}`
+  })
   // The row of the whole server comes before all others.
   const read = (last: Usage | undefined, limit: number) =>
     usages.all({ last: last?.namespace ?? WHOLE_SERVER, limit })
@@ -132,26 +106,32 @@ export function quotaReads(db: Db) {
       return rows.map(({ namespace }) => namespace)
     },
 
-    list: (): QuotaRow[] => all.all({ last: '', limit: QUOTAS_MAX }),
+    list: () => all.all({ last: '', limit: QUOTAS_MAX }),
+
+    usage: usageReader(db, total),
+    deleted: deletedReader(db),
   }
 }
 
-/** Holds the quotas in the writer's thread, and refuses writes that exceed one. */
-export function quotaLimits(usageOf: ReadUsage) {
+/** Holds the quotas in the writer's thread, refuses writes that exceed one, and counts what namespaces hold. */
+export function quotaLimits(db: Db, rows: Rows, counts: CountStatements) {
+  const usageOf = usageReader(db, rows.total)
   let quotas: readonly Quota[] = []
+  const set = (all: readonly Quota[]) => {
+    quotas = all
+  }
   /** Returns a function that throws DENIED if what the namespace holds has since grown beyond a quota. */
   const watch = (repository: RepositoryName): (() => void) => {
-    const watched = quotasFor(quotas, namespaceOf(repository)).map((quota) => {
-      return { quota, before: usageOf(quota.counted) }
-    })
+    const watched = quotasFor(quotas, namespaceOf(repository)).map((quota) => ({
+      quota,
+      before: usageOf(quota.counted),
+    }))
     return () => {
       for (const { quota, before } of watched) checkQuota(quota, before, usageOf(quota.counted))
     }
   }
   return {
-    set(all: readonly Quota[]): void {
-      quotas = all
-    },
+    writes: countingWrites(db, rows, counts, set),
 
     /** Makes an operation throw DENIED, and change nothing, if it exceeds a quota. */
     limited<A extends { repository: RepositoryName }, R>(operation: (call: A) => R): (call: A) => R {
@@ -188,9 +168,7 @@ const REPOSITORIES_READ = 100
 const ALL = Number.MAX_SAFE_INTEGER
 
 /** Returns what a namespace holds; `**` is the whole server. */
-type ReadUsage = (namespace: string) => QuotaUsage
-
-export function usageReader(db: Db, total: ReadTotal): ReadUsage {
+function usageReader(db: Db, total: ReadTotal): (namespace: string) => QuotaUsage {
   const byName = selectBy(db, namespaceUsage, 'namespace')
   return (namespace) => {
     const { blobBytes = 0, manifestBytes = 0, repositories = 0, tags = 0 } = byName.get({ namespace }) ?? {}
@@ -201,10 +179,11 @@ export function usageReader(db: Db, total: ReadTotal): ReadUsage {
 }
 
 /** Starts and stops counting what namespaces hold, so that without a quota it costs pushes nothing. */
-export function countingWrites(
+function countingWrites(
   db: Db,
-  { total, setTotal }: Rows,
-  { counts, setQuotas }: { counts: CountStatements; setQuotas: (quotas: readonly Quota[]) => void },
+  { total, setTotal, recordEvent }: Rows,
+  counts: CountStatements,
+  setQuotas: (quotas: readonly Quota[]) => void,
 ) {
   const local = statement(db, { after: number, limit: number }, ({ after, limit }) =>
     db
@@ -237,6 +216,11 @@ export function countingWrites(
         if (rows.length === 0) return setTotal('quota.counted', ALL)
       }
     },
+
+    /** Records that a quota is almost full. */
+    noteQuota(call: Write & { type: Extract<EventType, `quota.${string}`>; namespace: string }): void {
+      recordEvent({ type: call.type, repository: call.namespace as RepositoryName }, call.caller, call.at)
+    },
   }
 }
 
@@ -252,8 +236,7 @@ type CountStatements = ReturnType<typeof countStatements>
 export function countStatements(db: Db) {
   const named = (id: unknown) =>
     sql`(select substr(name, 1, instr(name || '/', '/') - 1) from repository where id = ${id})`
-  const run = (build: (id: unknown) => ReturnType<typeof sql>) =>
-    statement(db, { id: number }, ({ id }) => build(id))
+  const run = (build: (id: unknown) => SQL) => statement(db, { id: number }, ({ id }) => build(id))
   return {
     clear: [
       deleteBy(db, namespaceBlob),
@@ -289,18 +272,11 @@ const BLOBS_MAX = 20_000
 /** How many manifests are examined for each blob. A blob that more of them need counts as in use. */
 const USERS_MAX = 200
 
-/** How much of a namespace's content a purge would free. */
-export interface DeletedBytes {
-  bytes: number
-  /** Whether there may be more, because not every blob was examined. */
-  isPart: boolean
-}
-
 /**
  * Returns how many bytes of a namespace, or of the whole server (`**`), only deleted or untagged manifests need.
  * Other requests get a turn in between.
  */
-export function deletedReader(db: Db) {
+function deletedReader(db: Db) {
   const ofNamespace = statement(
     db,
     { namespace: text, after: number, limit: number },
@@ -316,7 +292,7 @@ export function deletedReader(db: Db) {
       select b.id, iif(${isDeleted(sql`p.upstream is null`)}, b.size, 0) as bytes
       from blob b where not b.is_cached and b.id > ${after} order by b.id limit ${limit}`,
   )
-  return async (namespace: string): Promise<DeletedBytes> => {
+  return async (namespace: string): Promise<Freeable> => {
     let bytes = 0
     let after = 0
     for (let looked = 0; looked < BLOBS_MAX; looked += BLOBS_READ) {

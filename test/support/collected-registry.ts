@@ -65,8 +65,6 @@ function fail(error: Error): never {
   throw error
 }
 
-const unexplained = async (error: unknown) => error
-
 /** A registry and its collector on their own data folder, with a clock that the test advances. */
 export async function openCollectedRegistry(options: CollectedRegistryOptions = {}) {
   const { garbageWindow = RETENTION, gate = async () => {} } = options
@@ -88,7 +86,7 @@ export async function openCollectedRegistry(options: CollectedRegistryOptions = 
     garbageWindow,
     reader: new ContentReader(),
     largePushes: new LargePushes(),
-    room: new UploadRoom(() => [], metadata.quotas.usage, unexplained),
+    room: new UploadRoom(() => [], metadata),
     damaged: new Damaged(metadata, files, []),
     activity: new PushActivity(clocks.now),
     now: clocks.now,
