@@ -32,7 +32,7 @@ export function events(context: AdminContext) {
           // Accounts and grants can change while the client watches.
           findPrincipal: () => findPrincipal(request, set),
         }
-        return answerEvents(request.method, () => changeEvents(changes, watched, toEvent))
+        return answerEvents(request.method, () => changeEvents(changes, watched))
       },
       { query: WatchQuery, ...WATCH },
     )
@@ -55,7 +55,7 @@ function toEvent(row: EventRow, principal: Principal) {
   })
 }
 
-export interface Watched {
+interface Watched {
   /** The client whose limit the stream counts against. */
   client: string
   /** The id of the last event that the client received. */
@@ -69,15 +69,9 @@ export interface Watched {
  * Streams the changes that a caller may see, and for server admins the jobs. The stream ends when the caller may no
  * longer watch.
  *
- * @param toData returns what the caller may see of an event
  * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
  */
-function changeEvents(
-  changes: Changes,
-  { client, after, now, findPrincipal }: Watched,
-  toData: (row: EventRow, principal: Principal) => object,
-  heartbeatSeconds?: number,
-): ReadableStream<Uint8Array<ArrayBuffer>> {
+function changeEvents(changes: Changes, { client, after, now, findPrincipal }: Watched) {
   return eventStream((wake) => {
     const watch = changes.watch(client, wake, after)
     let text = ''
@@ -97,7 +91,7 @@ function changeEvents(
         const rows = await watch.take()
         text += rows
           .filter(({ repository }) => principal.may('pull', repository as RepositoryName))
-          .map((row) => eventText('change', toData(row, principal), row.id))
+          .map((row) => eventText('change', toEvent(row, principal), row.id))
           .join('')
         const jobs = principal.isAdmin ? watch.takeJobs() : undefined
         if (jobs !== undefined) text += eventText('jobs', { items: jobs.map(toJob) })
@@ -109,7 +103,7 @@ function changeEvents(
       },
       stop: watch.stop,
     }
-  }, heartbeatSeconds)
+  })
 }
 
 /** Returns the caller, undefined if they may no longer see anything. */

@@ -8,19 +8,19 @@ import type { Job } from '../jobs/jobs.ts'
 import { registryError, tooManyRequests } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { unknownRepository } from '../registry/registry.ts'
-import { turn } from '../runtime/turn.ts'
+import { oneAtATime, turn } from '../runtime/turn.ts'
 import type { HistoryLine } from './store.ts'
+
+/*
+ * What happened to content: the moves of tags, which can be undone within the undo window, and the events, which clients
+ * can watch. The writes of content record both in their own transactions, in the tables of tag moves and of events.
+ */
 
 declare module '../http/controller.ts' {
   interface ApiServices {
     history: ReturnType<typeof historyService>
     changes: Changes
   }
-}
-
-export interface EventQuery extends PageQuery {
-  repository?: RepositoryName | undefined
-  type?: EventType | undefined
 }
 
 /** What happened to content, newest first. */
@@ -47,17 +47,17 @@ export function historyService(metadata: Metadata) {
     },
 
     /** Lists events of one repository that the caller may pull from. Server admins may list those of all. */
-    async events(principal: Principal, query: EventQuery): Promise<ListPage<EventRow>> {
+    async events(
+      principal: Principal,
+      query: PageQuery & { repository?: RepositoryName | undefined; type?: EventType | undefined },
+    ): Promise<ListPage<EventRow>> {
       const { repository, type } = query
       if (repository !== undefined) principal.pull(repository)
       else if (!principal.isAdmin) {
         throw registryError('REQUEST_INVALID', 'repository: name a repository that you may pull from')
       }
-      return await readPage(
-        query,
-        (limit) => metadata.outbox.list({ repository, type }, before(query), limit),
-        idOf,
-      )
+      const read = (limit: number) => metadata.outbox.list({ repository, type }, before(query), limit)
+      return await readPage(query, read, idOf)
     },
   }
 }
@@ -79,7 +79,7 @@ interface Newest {
   at: number
 }
 
-export interface ChangeSources {
+interface ChangeSources {
   outbox: {
     newest(): Promise<Newest | undefined>
     after(id: number, limit: number): Promise<EventRow[]>
@@ -88,33 +88,14 @@ export interface ChangeSources {
   jobs: () => readonly Job[]
 }
 
-/** A position in the changes. It holds no change, so a slow client costs no memory. */
-export interface ChangeWatch {
-  /** Begins the watch. Call it before the first read. Returns the newest change. */
-  start(): Promise<Newest | undefined>
-  /** Returns the next changes, oldest first. */
-  take(): Promise<EventRow[]>
-  /** Returns the newest jobs if they have changed since the last call. The first call always returns them. */
-  takeJobs(): readonly Job[] | undefined
-  /** Whether the server is about to stop. */
-  isOver(): boolean
-  stop(): void
-}
-
-interface Watcher {
-  client: string
-  wake: () => void
-}
-
 /** Notifies watchers of changes to content and to jobs. Does no work without watchers. */
 export class Changes {
   private readonly sources: ChangeSources
-  private readonly watchers = new Set<Watcher>()
+  private readonly watchers = new Set<{ client: string; wake: () => void }>()
   private timer: Timer | undefined
   private newestId = 0
   private jobsText = ''
-  /** Resolves when all watchers that are waiting to read have read. */
-  private turns = Promise.resolve()
+  private readonly inTurn = oneAtATime()
   private isStopped = false
 
   constructor(sources: ChangeSources) {
@@ -122,13 +103,14 @@ export class Changes {
   }
 
   /**
-   * Watches the changes after an id; by default, those from now on.
+   * Watches the changes after an id; by default, those from now on. A watch holds no change, so a slow client costs no
+   * memory.
    *
    * @param client the client whose limit the watch counts against
    * @param wake called when there may be something to read
    * @throws RegistryError TOOMANYREQUESTS if there are too many watchers
    */
-  watch(client: string, wake: () => void, after?: number): ChangeWatch {
+  watch(client: string, wake: () => void, after?: number) {
     const own = this.watchers.values().filter((watcher) => watcher.client === client)
     if (this.watchers.size >= WATCHERS_MAX || [...own].length >= WATCHERS_OF_CLIENT_MAX) {
       throw tooManyRequests('too many clients are watching changes: list the events instead', 10)
@@ -139,23 +121,28 @@ export class Changes {
     let id = after
     let jobsSeen: string | undefined
     return {
-      start: async () => {
+      /** Begins the watch. Call it before the first read. Returns the newest change. */
+      start: async (): Promise<Newest | undefined> => {
         const newest = await this.look()
         id = Math.min(id ?? Number.MAX_SAFE_INTEGER, this.newestId)
         return newest
       },
-      take: async () => {
+      /** Returns the next changes, oldest first. */
+      take: async (): Promise<EventRow[]> => {
         if (id === undefined || id >= this.newestId) return []
-        await this.takeTurn()
+        // One watcher reads in each turn of the event loop, so that those far behind do not delay other requests.
+        await this.inTurn(turn)
         const rows = await this.sources.outbox.after(id, CHANGES_MAX)
         id = rows.at(-1)?.id ?? id
         return rows
       },
-      takeJobs: () => {
+      /** Returns the newest jobs if they have changed since the last call. The first call always returns them. */
+      takeJobs: (): readonly Job[] | undefined => {
         if (jobsSeen === this.jobsText) return undefined
         jobsSeen = this.jobsText
         return this.sources.jobs().slice(0, JOBS_MAX)
       },
+      /** Whether the server is about to stop. */
       isOver: () => this.isStopped,
       stop: () => {
         this.watchers.delete(watcher)
@@ -169,12 +156,6 @@ export class Changes {
     this.isStopped = true
     this.rest()
     this.wakeAll()
-  }
-
-  /** Lets one watcher read in each turn of the event loop, so that those far behind do not delay other requests. */
-  private takeTurn(): Promise<void> {
-    this.turns = this.turns.then(turn)
-    return this.turns
   }
 
   /** Wakes the watchers if something has changed. */
@@ -214,17 +195,8 @@ export class Changes {
 
 /** Converts a tag move, with only the fields that the principal may see. */
 export function toMove(line: HistoryLine, principal: Principal) {
-  const { at, tag, digest, previous, reason, isPreviousHere } = line
+  const { at, tag, digest, previous: previousDigest, reason, isPreviousHere } = line
   const type = EVENT_TYPES.find((known) => known === line.act)
-  const restorable = previous !== undefined && isPreviousHere
-  return omitAbsent({
-    type,
-    at,
-    tag,
-    digest,
-    previousDigest: previous,
-    reason,
-    restorable,
-    ...toWho(line, principal),
-  })
+  const restorable = previousDigest !== undefined && isPreviousHere
+  return omitAbsent({ type, at, tag, digest, previousDigest, reason, restorable, ...toWho(line, principal) })
 }

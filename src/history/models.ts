@@ -3,6 +3,12 @@ import { EVENT_TYPES } from '../database/outbox.ts'
 import { operation, type Route } from '../http/operation.ts'
 import { DigestText, oneOf, pageOf, pageParameters, RepositoryText, Time } from '../http/schemas.ts'
 
+const credential = {
+  credentialId: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
+  address: t.Optional(t.String({ description: 'The IP address of the client', example: '192.0.2.7' })),
+  requestId: t.Optional(t.String()),
+}
+
 const Move = t.Object({
   at: Time,
   tag: t.String({ example: 'latest' }),
@@ -21,9 +27,7 @@ const Move = t.Object({
   ),
   restorable: t.Boolean({ description: 'Whether the previous manifest can still be restored' }),
   account: t.Optional(t.String({ description: 'Who moved the tag; hidden from anonymous callers' })),
-  credentialId: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
-  address: t.Optional(t.String({ description: 'The IP address of the client', example: '192.0.2.7' })),
-  requestId: t.Optional(t.String()),
+  ...credential,
 })
 
 export type TagMove = Static<typeof Move>
@@ -39,9 +43,7 @@ const EventModel = t.Object({
   tag: t.Optional(t.String({ example: 'latest' })),
   digest: t.Optional(DigestText),
   account: t.Optional(t.String({ description: 'Who did it; hidden from anonymous callers' })),
-  credentialId: t.Optional(t.String({ description: 'Server admins only, as are the fields below' })),
-  address: t.Optional(t.String({ description: 'The IP address of the client', example: '192.0.2.7' })),
-  requestId: t.Optional(t.String()),
+  ...credential,
 })
 
 export const EventsQuery = t.Object({

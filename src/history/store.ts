@@ -35,26 +35,8 @@ export function restoreWrites(db: Db, rows: Rows) {
   }
 }
 
-/** One move of a tag. */
-export interface HistoryLine {
-  id: number
-  tag: Tag
-  /** Where it points from then on; undefined if the tag was deleted. */
-  digest: Digest | undefined
-  /** Where it pointed before. */
-  previous: Digest | undefined
-  /** Milliseconds since 1970. */
-  at: number
-  act: EventType
-  /** Why, if a policy decided it. */
-  reason: string | null
-  account: string | null
-  credential: string | null
-  address: string
-  requestId: string
-  /** Whether the manifest that it pointed at before still exists, deleted or not. */
-  isPreviousHere: boolean
-}
+/** One move of a tag. `digest` is where it points from then on; undefined if it was deleted. */
+export type HistoryLine = ReturnType<typeof toLine>
 
 /** Reads of where tags pointed. */
 export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
@@ -108,30 +90,27 @@ export function historyReads(db: Db, { find }: Pick<RepositoryReads, 'find'>) {
   }
 }
 
-function toLine(line: typeof tagHistory.$inferSelect & { isPreviousHere: number }): HistoryLine {
+function toLine(line: typeof tagHistory.$inferSelect & { isPreviousHere: number }) {
   const { repositoryId: _, previousExpiresAt: _expiry, name, digest, previous, ...row } = line
   return {
     ...row,
     tag: name as Tag,
     digest: digest === null ? undefined : digestFromBytes(digest),
+    /** Where it pointed before. */
     previous: previous === null ? undefined : digestFromBytes(previous),
     act: row.act as EventType,
+    /** Whether the manifest that it pointed at before still exists, deleted or not. */
     isPreviousHere: row.isPreviousHere === 1,
   }
 }
 
-/** A restored manifest. `wasHidden` says whether it had been deleted. */
-export interface RestoredContent {
-  id: number
-  wasHidden: boolean
-}
-
-/**
- * Restores a manifest with its blobs, and with those of its children that were deleted. Returns undefined if it does
- * not exist or was deleted before the undo window.
- */
 type RestoreContent = ReturnType<typeof contentRestores>
 
+/**
+ * Returns a function that restores a manifest with its blobs, and with those of its children that were deleted. It
+ * returns the id, and whether the manifest had been deleted; undefined if the manifest does not exist or was deleted
+ * before the undo window.
+ */
 function contentRestores(db: Db, { findManifest: find, reach }: Rows) {
   const references = selectBy(db, manifestReference, 'manifestId', 'role')
   const show = updateBy(db, manifest, ['deletedAt'], 'id')
@@ -145,14 +124,9 @@ function contentRestores(db: Db, { findManifest: find, reach }: Rows) {
           where ${manifestReference.manifestId} = ${id})`,
       ),
   )
-  return (
-    repositoryId: number,
-    digest: Buffer,
-    { at, windowStart }: Restore,
-  ): RestoredContent | undefined => {
+  return (repositoryId: number, digest: Buffer, { at, windowStart }: Restore) => {
     const root = find(repositoryId, digest)
-    if (root === undefined) return undefined
-    if (root.deletedAt !== null && root.deletedAt < windowStart) return undefined
+    if (root === undefined || (root.deletedAt !== null && root.deletedAt < windowStart)) return undefined
     const waiting: Pick<typeof root, 'id' | 'deletedAt'>[] = [root]
     const shown: number[] = []
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
@@ -208,16 +182,9 @@ function manifestRestores(
         const found = findManifest(repositoryId, gone.state.digest)
         const isOfThis = found?.id === row.id && found.deletedAt === null
         if (!isOfThis || moves.find(repositoryId, gone.name, at) !== undefined) continue
-        const { digest: own } = gone.state
         const expiresAt = restoredEnd(gone.state, deletedAt, at)
-        const target = {
-          caller,
-          at,
-          digest: digestFromBytes(own),
-          expiresAt,
-          act: 'manifest.restore',
-        } as const
-        moves.move(repositoryId, gone.name, row.id, target)
+        const target = { digest: digestFromBytes(gone.state.digest), expiresAt }
+        moves.move(repositoryId, gone.name, row.id, { caller, at, ...target, act: 'manifest.restore' })
         restored.push(gone.name)
       }
       return { ...CONTENT_STALE, tags: restored }
@@ -228,9 +195,11 @@ function manifestRestores(
 /** What a tag is restored to: an earlier digest, or its target at a time, in milliseconds since 1970. */
 export type TagState = { digest: Digest } | { at: number }
 
+type TagRestore = TagWrite & Restore & { to: TagState }
+
 /** Writes that restore tags. */
 function tagRestores({ recordEvent, moves, lines, beginTagWrite }: Rows, revive: RestoreContent) {
-  const wantedOf = (repositoryId: number, call: TagWrite & Restore, to: TagState): PastTag => {
+  const wantedOf = (repositoryId: number, { to, ...call }: TagRestore): PastTag => {
     const current = moves.find(repositoryId, call.tag, call.at)
     if ('digest' in to) {
       const digest = digestToBytes(to.digest)
@@ -246,33 +215,26 @@ function tagRestores({ recordEvent, moves, lines, beginTagWrite }: Rows, revive:
     const past = lines.stateAt(repositoryId, call.tag, to.at)
     if (past === undefined && current !== undefined) return current
     if (past) return { digest: past.digest, expiresAt: restoredEnd(past, to.at, call.at) }
-    const time = new Date(to.at).toISOString()
-    throw registryError('MANIFEST_UNKNOWN', `the tag "${call.tag}" did not exist at ${time}`)
+    throw registryError('MANIFEST_UNKNOWN', `the tag "${call.tag}" did not exist at ${format(to.at)}`)
   }
-
   return {
     /**
      * Points a tag where it pointed before, and restores that manifest if it was deleted. Returns the digest. Throws
      * NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED, and REQUEST_INVALID for a time outside the undo window.
      */
-    restoreTag(call: TagWrite & Restore & { to: TagState }): { stale: 'content'; digest: Digest } {
+    restoreTag(call: TagRestore) {
       const repositoryId = beginTagWrite(call)
       const { caller, at, repository, tag } = call
-      const wanted = wantedOf(repositoryId, call, call.to)
+      const wanted = wantedOf(repositoryId, call)
       const digest = digestFromBytes(wanted.digest)
       const revived = revive(repositoryId, wanted.digest, call)
       if (revived === undefined)
         throw registryError('MANIFEST_UNKNOWN', `${digest} is no longer in ${repository}`)
       if (revived.wasHidden) recordEvent({ type: 'manifest.restore', repository, digest }, caller, at)
-      moves.move(repositoryId, tag, revived.id, {
-        caller,
-        at,
-        digest,
-        expiresAt: wanted.expiresAt,
-        act: 'tag.restore',
-      })
+      const { expiresAt } = wanted
+      moves.move(repositoryId, tag, revived.id, { caller, at, digest, expiresAt, act: 'tag.restore' })
       recordEvent({ type: 'tag.restore', repository, tag, digest }, caller, at)
-      return { stale: 'content', digest }
+      return { ...CONTENT_STALE, digest }
     },
   }
 }
@@ -363,17 +325,18 @@ function repositoryRestores(db: Db, { recordEvent, repositories }: Rows) {
     restoreRepository(call: Restore & { deletedAt?: number | undefined }): { id: number } {
       const { repository, caller, at, deletedAt } = call
       if (repositories.find(repository) !== undefined) {
-        throw registryError(
-          'CONFLICT',
-          `a repository ${repository} exists: delete it first, then restore this one`,
-        )
+        const what = `a repository ${repository} exists: delete it first, then restore this one`
+        throw registryError('CONFLICT', what)
       }
       const row =
         deletedAt === undefined
           ? lastDeleted.get({ name: repository, windowStart: call.windowStart })
           : deletedThen.get({ name: repository, deletedAt })
-      if (row === undefined)
-        throw registryError('NAME_UNKNOWN', `no repository ${repository} ${whenDeleted(call)}`)
+      if (row === undefined) {
+        const since = `since ${format(call.windowStart)}, the earliest time to restore from`
+        const when = deletedAt === undefined ? since : `at ${format(deletedAt)}`
+        throw registryError('NAME_UNKNOWN', `no repository ${repository} was deleted ${when}`)
+      }
       if (row.deletedAt < call.windowStart)
         throw registryError('NAME_UNKNOWN', `${repository} ${tooLongAgo(row.deletedAt, call)}`)
       repositories.setDeleted(row.id, null)
@@ -403,12 +366,6 @@ function checkTime(time: number, { at, windowStart }: Restore): void {
 /** Says in an error that content was deleted before the undo window. */
 function tooLongAgo(deletedAt: number, { windowStart }: Restore): string {
   return `was deleted at ${format(deletedAt)}; only what was deleted since ${format(windowStart)} can be restored`
-}
-
-/** Says in an error that nothing was deleted, or nothing at the given time. */
-function whenDeleted({ deletedAt, windowStart }: Restore & { deletedAt?: number | undefined }): string {
-  if (deletedAt !== undefined) return `was deleted at ${format(deletedAt)}`
-  return `was deleted since ${format(windowStart)}, the earliest time to restore from`
 }
 
 function format(time: number): string {
