@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, isNull, lte, sql } from 'drizzle-orm'
+import { and, asc, eq, isNotNull, lte, sql } from 'drizzle-orm'
 import type { Write } from '../access/access.ts'
 import type { Db } from '../database/database.ts'
 import { type Parts, partTime, type Stale } from '../database/operation.ts'
@@ -14,7 +14,7 @@ import {
   retentionOf,
   type Verdict,
 } from './rules.ts'
-import { type DueRows, type RetainedRow, retainedTags, TAGS_READ } from './store.ts'
+import { type DueRows, isLocal, type RetainedRow, retainedTags, TAGS_READ } from './store.ts'
 
 declare module '../database/metadata.ts' {
   interface Operations extends ReturnType<typeof retentionWrites> {}
@@ -40,16 +40,25 @@ export interface Expired {
   repositories: number
 }
 
-/** A repository that is examined. */
-interface Governed {
-  id: number
-  name: RepositoryName
-  policies: CompiledPolicy[]
-}
-
 /** Expires tags, and manifests without one, as the policies say. */
 export function retentionWrites(db: Db, rows: Rows, due: DueRows) {
-  const work = repositoryWork(db, rows)
+  const byId = statement(db, { id: number }, ({ id }) =>
+    db
+      .select({ name: repository.name })
+      .from(repository)
+      .where(and(eq(repository.id, id), isLocal)),
+  )
+  const expireTags = tagExpiry(db, rows, (id) => byId.get({ id }) !== undefined)
+  const expireUntagged = untaggedExpiry(db, rows)
+  /** Expires what the policies do not keep. Returns when something else in the repository may expire. */
+  function* expire(id: number, all: CompiledPolicy[], call: RetentionCall, part: Part) {
+    const name = byId.get({ id })?.name as RepositoryName | undefined
+    const policies = name === undefined ? [] : all.filter(({ matches }) => matches(name))
+    // It is deleted or cached, or no policy governs it.
+    if (name === undefined || policies.length === 0) return undefined
+    const governed = { id, name, policies }
+    return earlier(yield* expireTags(governed, call, part), yield* expireUntagged(governed, call, part))
+  }
   return {
     /** Examines some of the repositories that are due. Returns whether there are more. */
     *retain(call: RetentionCall): Parts<Expired & { more: boolean; stale: Stale | undefined }> {
@@ -59,8 +68,7 @@ export function retentionWrites(db: Db, rows: Rows, due: DueRows) {
         const id = due.next(call.until)
         if (id === undefined || (part.done.repositories > 0 && part.isOver()))
           return { ...part.done, more: id !== undefined, ...part.end() }
-        const governed = work.find(id, policies)
-        due.set(id, governed && (yield* work.expire(governed, call, part)))
+        due.set(id, yield* expire(id, policies, call, part))
         part.done.repositories++
       }
     },
@@ -91,27 +99,11 @@ class Part {
   }
 }
 
-/** The work on one repository. */
-function repositoryWork(db: Db, rows: Rows) {
-  const byId = repositoryById(db)
-  const expireTags = tagExpiry(db, rows, (id) => byId.get({ id }) !== undefined)
-  const expireUntagged = untaggedExpiry(db, rows)
-  return {
-    /** Finds a repository and its policies; undefined if it has none, is deleted, or is cached. */
-    find(id: number, all: CompiledPolicy[]): Governed | undefined {
-      const name = byId.get({ id })?.name as RepositoryName | undefined
-      if (name === undefined) return undefined
-      const policies = all.filter(({ matches }) => matches(name))
-      return policies.length === 0 ? undefined : { id, name, policies }
-    },
-
-    /** Expires what the policies do not keep. Returns when something else may expire. */
-    *expire(governed: Governed, call: RetentionCall, part: Part): Parts<number | undefined> {
-      const tagDue = yield* expireTags(governed, call, part)
-      const untaggedDue = yield* expireUntagged(governed, call, part)
-      return earlier(tagDue, untaggedDue)
-    },
-  }
+/** A repository with its policies. */
+interface Governed {
+  id: number
+  name: RepositoryName
+  policies: CompiledPolicy[]
 }
 
 /** Expires tags. Returns when the next one may expire. */
@@ -172,11 +164,8 @@ function untaggedExpiry(db: Db, { recordEvent, version }: Rows): Expiry {
       const rows = untagged.all({ repositoryId: id, before: until - keptMs, limit: MANIFESTS_READ })
       for (const row of rows) {
         release.run({ id: row.id, untaggedAt: null, unreferencedAt: at, version: version() })
-        recordEvent(
-          { type: 'retention.expire', repository: name, digest: digestFromBytes(row.digest) },
-          caller,
-          at,
-        )
+        const digest = digestFromBytes(row.digest)
+        recordEvent({ type: 'retention.expire', repository: name, digest }, caller, at)
         part.changed('manifests')
       }
       if (rows.length < MANIFESTS_READ) break
@@ -189,15 +178,6 @@ function untaggedExpiry(db: Db, { recordEvent, version }: Rows): Expiry {
 
 function earlier(a: number | undefined, b: number | undefined): number | undefined {
   return a === undefined || b === undefined ? (a ?? b) : Math.min(a, b)
-}
-
-function repositoryById(db: Db) {
-  return statement(db, { id: number }, ({ id }) =>
-    db
-      .select({ name: repository.name })
-      .from(repository)
-      .where(and(eq(repository.id, id), isNull(repository.deletedAt), isNull(repository.upstream))),
-  )
 }
 
 function untaggedStatements(db: Db) {

@@ -10,9 +10,16 @@ import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { unknownRepository } from '../registry/registry.ts'
 import type { NamedRow } from '../registry/store.ts'
+import { oneAtATime } from '../runtime/turn.ts'
 import type { Expired } from './expiration.ts'
 import { compilePolicies, type RetentionPolicy } from './rules.ts'
 import type { TestedTag } from './store.ts'
+
+/*
+ * Retention policies decide which tags expire, and when manifests that never had a tag become garbage. What any policy of
+ * a repository keeps stays. A run examines only repositories in which something may have changed or become old enough. A
+ * configured policy overrides one of the same name that was set with the API, which the database keeps.
+ */
 
 declare module '../http/controller.ts' {
   interface ApiServices {
@@ -37,13 +44,7 @@ export interface RetentionOptions {
 }
 
 /** The result of a test for a tag: whether the policies would expire it, and why. */
-export interface TestedEntry extends Omit<TestedTag, 'verdict' | 'name'> {
-  repository: RepositoryName
-  tag: string
-  expires: boolean
-  policy: string | undefined
-  reason: string
-}
+type TestedEntry = ReturnType<typeof entryOf>
 
 export interface RetentionTestQuery extends PageQuery {
   repository?: RepositoryName | undefined
@@ -62,26 +63,21 @@ export interface RetentionRun {
 
 /** Applies the retention policies, and shows what they would do. */
 export class Retention {
-  readonly policies: Policies
+  readonly policies: ReturnType<typeof retentionPolicies>
   /** How much was expired since the process started. */
   readonly expired: Omit<Expired, 'repositories'> = { tags: 0, manifests: 0 }
   private readonly options: RetentionOptions
-  private turn: Promise<unknown> = Promise.resolve()
+  private readonly inTurn = oneAtATime()
   private readonly stopping = new AbortController()
 
   constructor(options: RetentionOptions) {
-    const { metadata, config, settingSources } = options
     this.options = options
-    this.policies = retentionPolicies({
-      metadata,
-      configured: config.retention,
-      source: settingSources.retention,
-    })
+    this.policies = retentionPolicies(options)
   }
 
   /** Expires what the policies do not keep, in small batches. Runs are serialized. Rejects when cancelled. */
   run(run: RetentionRun): Promise<Expired> {
-    return this.serialize(() => this.expireAll(run))
+    return this.inTurn(() => this.expireAll(run))
   }
 
   /** Runs on schedule, and records what was expired in the audit log. */
@@ -96,7 +92,7 @@ export class Retention {
 
   /** Records which repositories have changed, because the outbox may drop the changes before the next run. */
   async plan(): Promise<void> {
-    await this.serialize(() => this.planFor(async () => await this.policies.list()))
+    await this.inTurn(() => this.planNow())
   }
 
   /** Lists tags with what the policies, including the query's, would do with each. Throws NAME_UNKNOWN. */
@@ -111,17 +107,14 @@ export class Retention {
     for await (const one of this.governed(asked, repository, cursor.repository)) {
       let after = one.name === cursor.repository ? cursor.tag : ''
       for (;;) {
-        const rows = await this.options.metadata.retention.test({
-          repository: one,
-          policies: asked,
-          at,
-          after,
-        })
+        const test = { repository: one, policies: asked, at, after }
+        const rows = await this.options.metadata.retention.test(test)
         if (rows.length === 0) break
         for (const row of rows) {
           if (!expiring || row.verdict.expires) items.push(entryOf(one.name, row))
           after = row.name
-          if (items.length >= limit || ++looked >= TESTED_MAX) return pageAt(items, at, one.name, after)
+          if (items.length >= limit || ++looked >= TESTED_MAX)
+            return { items, next: `${at}.${one.name}:${after}` } satisfies ListPage<TestedEntry>
         }
       }
     }
@@ -131,17 +124,11 @@ export class Retention {
   /** Cancels the current run. Resolves when its current batch has ended. */
   async stop(): Promise<void> {
     this.stopping.abort()
-    await this.turn
+    await this.inTurn(async () => {})
   }
 
-  private serialize<T>(work: () => Promise<T>): Promise<T> {
-    const mine = this.turn.then(work)
-    this.turn = mine.catch(() => {})
-    return mine
-  }
-
-  private async planFor(list: () => Promise<RetentionPolicy[]>): Promise<RetentionPolicy[]> {
-    const policies = plainPolicies(await list())
+  private async planNow(): Promise<RetentionPolicy[]> {
+    const policies = plainPolicies(await this.policies.list())
     await this.options.metadata.write('planRetention', { policies, fingerprint: fingerprintOf(policies) })
     return policies
   }
@@ -149,7 +136,7 @@ export class Retention {
   private async expireAll({ caller, signal, progress }: RetentionRun): Promise<Expired> {
     const { metadata, now, steady, usage } = this.options
     const done: Expired = { tags: 0, manifests: 0, repositories: 0 }
-    const policies = await this.planFor(() => this.policies.list())
+    const policies = await this.planNow()
     if (policies.length === 0) return done
     await usage.flush()
     const until = steady()
@@ -196,13 +183,9 @@ export class Retention {
   }
 }
 
-function entryOf(repository: RepositoryName, { name, verdict, ...row }: TestedTag): TestedEntry {
+function entryOf(repository: RepositoryName, { name, verdict, ...row }: TestedTag) {
   const { expires, policy, reason } = verdict
   return { ...row, repository, tag: name, expires, policy, reason }
-}
-
-function pageAt(items: TestedEntry[], at: number, repository: string, tag: string): ListPage<TestedEntry> {
-  return { items, next: `${at}.${repository}:${tag}` }
 }
 
 /** Parses the cursor `<milliseconds>.<repository>:<tag>`. All pages of a test use the same time. */
@@ -217,10 +200,8 @@ const SETTINGS = Object.keys(RetentionSchema.properties) as (keyof RetentionPoli
 
 /** Returns only the settings. */
 function plainPolicies(policies: readonly RetentionPolicy[]): RetentionPolicy[] {
-  return policies.map(
-    (policy) =>
-      Object.fromEntries(SETTINGS.map((name) => [name, policy[name]])) as unknown as RetentionPolicy,
-  )
+  const plain = (policy: RetentionPolicy) => Object.fromEntries(SETTINGS.map((name) => [name, policy[name]]))
+  return policies.map((policy) => plain(policy) as unknown as RetentionPolicy)
 }
 
 /** Returns a fingerprint of the policies; 0 if there are none. */
@@ -231,7 +212,7 @@ function fingerprintOf(policies: RetentionPolicy[]): number {
 
 /** A retention policy as the API shows it. */
 export interface PolicyState extends RetentionPolicy {
-  /** Where it is configured; undefined if it was set with the API. */
+  /** Where it is configured: a file, a flag or a variable; undefined if it was set with the API. */
   configuredIn: string | undefined
   version: number | undefined
 }
@@ -240,22 +221,10 @@ export interface PolicyState extends RetentionPolicy {
 export type PolicySettings = Pick<RetentionPolicy, 'repositories'> &
   Partial<Omit<RetentionPolicy, 'name' | 'repositories'>>
 
-export interface PolicyOptions {
-  metadata: Metadata
-  /** The configured policies, which the API cannot change. */
-  configured: readonly RetentionPolicy[]
-  /** Where they are configured: a file, a flag or a variable. */
-  source: string | undefined
-}
-
-type Policies = ReturnType<typeof retentionPolicies>
-
-/**
- * Manages the retention policies. A configured policy overrides one of the same name that was set with the API.
- *
- * @throws RegistryError that names the configured policy that is invalid
- */
-function retentionPolicies({ metadata, configured, source = 'the configuration' }: PolicyOptions) {
+/** Manages the retention policies. Throws a RegistryError that names the configured policy that is invalid. */
+function retentionPolicies({ metadata, config, settingSources }: RetentionOptions) {
+  const { retention: configured } = config
+  const { retention: source = 'the configuration' } = settingSources
   compilePolicies(configured)
   const twice = configured.find(({ name }, at) => configured.findIndex((one) => one.name === name) !== at)
   if (twice !== undefined)
@@ -269,9 +238,11 @@ function retentionPolicies({ metadata, configured, source = 'the configuration' 
     const rows = (await metadata.retention.policies()).filter(({ name }) => !names.has(name))
     return [
       ...configured.map((policy) => ({ ...policy, configuredIn: source, version: undefined })),
-      ...rows.map(({ name, settings, version }) => {
-        return { ...policyOf(name, storedSettings(settings)), configuredIn: undefined, version }
-      }),
+      ...rows.map(({ name, settings, version }) => ({
+        ...policyOf(name, storedSettings(settings)),
+        configuredIn: undefined,
+        version,
+      })),
     ].sort((a, b) => (a.name < b.name ? -1 : 1))
   }
   return {
@@ -317,11 +288,10 @@ function storedSettings(text: string): PolicySettings {
 export function policyOf(name: string, settings: PolicySettings): RetentionPolicy {
   const policy = Value.Default(RetentionSchema, { ...settings, name })
   const [error] = Value.Errors(RetentionSchema, policy)
-  if (error !== undefined)
-    throw registryError(
-      'REQUEST_INVALID',
-      `retention policy ${name}: ${error.path.slice(1)}: ${error.message}`,
-    )
+  if (error !== undefined) {
+    const what = `retention policy ${name}: ${error.path.slice(1)}: ${error.message}`
+    throw registryError('REQUEST_INVALID', what)
+  }
   compilePolicies([policy as RetentionPolicy])
   return policy as RetentionPolicy
 }

@@ -7,8 +7,14 @@ import {
   parseTagPattern,
   tagMatcher,
 } from '../access/patterns.ts'
+import type { RetentionSchema } from '../config/schema.ts'
 import { registryError } from '../oci/error.ts'
 import { isCompanionTag, type RepositoryName } from '../oci/reference.ts'
+
+/*
+ * The rules by which retention decides on tags. They read nothing, so the server's tests of policies and the writer, which
+ * expires tags, decide alike.
+ */
 
 /** What retention considers of a tag. Times are milliseconds since 1970. */
 export interface RetainedTag {
@@ -54,7 +60,7 @@ const DAY_MS = 86_400_000
 export function retentionOf(policies: readonly CompiledPolicy[], clock: RetentionClock): Retention {
   const rules = policies.filter(({ hasTagRule }) => hasTagRule).map((compiled) => new TagRule(compiled))
   return {
-    needsCount: rules.some(({ isCounting }) => isCounting),
+    needsCount: rules.some(({ policy }) => policy.newest !== undefined),
 
     count(tag) {
       if (isCompanionTag(tag.name)) return
@@ -113,10 +119,6 @@ class TagRule {
     this.policy = compiled.policy
   }
 
-  get isCounting(): boolean {
-    return this.policy.newest !== undefined
-  }
-
   covers(name: string): boolean {
     if (this.compiled.covers(name) === undefined) return false
     return this.policy.order === 'pushed' || versionOf(name) !== undefined
@@ -152,14 +154,10 @@ class TagRule {
     const { policy } = this
     const { pushedDays, pulledDays } = policy
     const ends: TimedEnd[] = []
-    if (pushedDays !== undefined) {
-      const reason = `pushed within ${plural(pushedDays)}`
-      ends.push({ at: tag.pushedAt + pushedDays * DAY_MS, policy, reason })
-    }
-    if (pulledDays !== undefined) {
-      const reason = `pulled or pushed within ${plural(pulledDays)}`
-      ends.push({ at: usedAt(tag, clock) + pulledDays * DAY_MS, policy, reason })
-    }
+    const keep = (from: number, days: number, what: string) =>
+      ends.push({ at: from + days * DAY_MS, policy, reason: `${what} within ${plural(days)}` })
+    if (pushedDays !== undefined) keep(tag.pushedAt, pushedDays, 'pushed')
+    if (pulledDays !== undefined) keep(usedAt(tag, clock), pulledDays, 'pulled or pushed')
     return ends
   }
 
@@ -167,14 +165,12 @@ class TagRule {
   lapsed(tag: RetainedTag, clock: RetentionClock): string {
     const { newest, pushedDays, pulledDays, keep } = this.policy
     const ago = (time: number) => `${plural(Math.floor(Math.max(0, clock.at - time) / DAY_MS))} ago`
-    const parts = [
-      newest === undefined ? [] : [`not ${this.rank()}`],
-      pushedDays === undefined ? [] : [`pushed ${ago(tag.pushedAt)}`],
-      pulledDays === undefined ? [] : [`last pulled or pushed ${ago(usedAt(tag, clock))}`],
-    ].flat()
-    return parts.length > 0
-      ? parts.join(', ')
-      : `does not match ${keep.map((one) => `"${one}"`).join(' or ')}`
+    const parts: string[] = []
+    if (newest !== undefined) parts.push(`not ${this.rank()}`)
+    if (pushedDays !== undefined) parts.push(`pushed ${ago(tag.pushedAt)}`)
+    if (pulledDays !== undefined) parts.push(`last pulled or pushed ${ago(usedAt(tag, clock))}`)
+    if (parts.length > 0) return parts.join(', ')
+    return `does not match ${keep.map((one) => `"${one}"`).join(' or ')}`
   }
 
   private ranked(tag: RetainedTag): Ranked {
@@ -184,7 +180,8 @@ class TagRule {
 
 /** Orders tags by version if they have one, then by when they were pushed and moved, then by name: no two are equal. */
 function compareRanks(a: Ranked, b: Ranked): number {
-  const byVersion = a.version && b.version ? compareVersions(a.version, b.version) : 0
+  // Semver 2.0.0, 11.
+  const byVersion = a.version && b.version ? compare(a.version, b.version) : 0
   if (byVersion !== 0) return byVersion
   const byTime = a.tag.pushedAt - b.tag.pushedAt || a.tag.updatedAt - b.tag.updatedAt
   if (byTime !== 0) return byTime
@@ -216,27 +213,7 @@ function plural(days: number): string {
  * Decides which tags of its repositories expire. A tag that it covers expires unless one of its rules, or one of another
  * policy of the repository, keeps the tag.
  */
-export interface RetentionPolicy {
-  name: string
-  /** Patterns of repositories. */
-  repositories: string[]
-  /** Patterns of the tags that can expire. */
-  tags: string[]
-  /** Keeps this many of the newest tags. */
-  newest?: number | undefined
-  /** What `newest` orders by. By version, only tags that are versions are covered. */
-  order: 'pushed' | 'version'
-  /** Keeps tags that were pushed within this many days. */
-  pushedDays?: number | undefined
-  /** Keeps tags that were pulled or pushed within this many days. */
-  pulledDays?: number | undefined
-  /** Keeps the tags that match these patterns, and does not count them as `newest`. */
-  keep: string[]
-  /** Days after which a manifest that never had a tag becomes garbage. */
-  untaggedDays?: number | undefined
-  /** Whether immutable tags can expire, too. */
-  includeImmutable: boolean
-}
+export type RetentionPolicy = typeof RetentionSchema.static
 
 /** A policy with its patterns ready to match. */
 export interface CompiledPolicy {
@@ -256,8 +233,8 @@ export function compilePolicies(policies: readonly RetentionPolicy[]): CompiledP
 function compile(policy: RetentionPolicy): CompiledPolicy {
   const { newest, pushedDays, pulledDays, untaggedDays } = policy
   const patterns = policy.repositories.map(parseRepositoryPattern)
-  const hasTagRule = [newest, pushedDays, pulledDays].some(isSet) || policy.keep.length > 0
-  if (!hasTagRule && !isSet(untaggedDays)) {
+  const hasTagRule = (newest ?? pushedDays ?? pulledDays) !== undefined || policy.keep.length > 0
+  if (!hasTagRule && untaggedDays === undefined) {
     throw registryError(
       'REQUEST_INVALID',
       `retention policy ${policy.name} keeps nothing: set at least one of newest, pushed-days, pulled-days, keep and ` +
@@ -273,10 +250,6 @@ function compile(policy: RetentionPolicy): CompiledPolicy {
   }
 }
 
-function isSet(value: number | undefined): boolean {
-  return value !== undefined
-}
-
 /** A version, for comparisons. */
 type TagVersion = NonNullable<ReturnType<typeof coerce>>
 
@@ -284,9 +257,4 @@ type TagVersion = NonNullable<ReturnType<typeof coerce>>
 function versionOf(tag: string): TagVersion | undefined {
   if (!/^[vV]?\d/.test(tag)) return undefined
   return coerce(tag, { includePrerelease: true, loose: true }) ?? undefined
-}
-
-/** Returns a negative number if `a` comes before `b` (semver 2.0.0, 11), and 0 if neither does. */
-function compareVersions(a: TagVersion, b: TagVersion): number {
-  return compare(a, b)
 }

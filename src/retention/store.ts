@@ -22,7 +22,6 @@ import {
   compilePolicies,
   type RetainedTag,
   type Retention,
-  type RetentionClock,
   type RetentionPolicy,
   retentionOf,
   type Verdict,
@@ -54,16 +53,20 @@ export interface TestedTag extends Omit<RetainedRow, 'digest'> {
   verdict: Verdict
 }
 
+/** Neither deleted nor cached. */
+export const isLocal = and(isNull(repository.deletedAt), isNull(repository.upstream))
+
 /** Reads for retention: the policies, and what they would do. */
 export function retentionReads(db: Db, total: ReadTotal) {
   const retained = retainedTags(db)
   const { rulesOf } = immutability(db)
+  const policies = pageBy(db, retentionPolicy, ['name', 'asc'])
   const counted = new LRUCache<string, Retention>({ max: COUNTED_MAX })
   const local = statement(db, { from: text, limit: number }, ({ from, limit }) =>
     db
       .select({ id: repository.id, name: repository.name })
       .from(repository)
-      .where(and(gt(repository.name, from), isNull(repository.deletedAt), isNull(repository.upstream)))
+      .where(and(gt(repository.name, from), isLocal))
       .orderBy(asc(repository.name))
       .limit(limit),
   )
@@ -71,21 +74,21 @@ export function retentionReads(db: Db, total: ReadTotal) {
     db
       .select({ id: repository.id, name: repository.name })
       .from(repository)
-      .where(and(eq(repository.name, name), isNull(repository.deletedAt), isNull(repository.upstream))),
+      .where(and(eq(repository.name, name), isLocal)),
   )
   const count = async ({ repository, policies, at }: RetentionTest): Promise<Retention> => {
     const key = JSON.stringify([repository.id, at, policies])
     const known = counted.get(key)
     if (known !== undefined) return known
     const own = compilePolicies(policies).filter(({ matches }) => matches(repository.name))
-    const clock: RetentionClock = { at, pullsSince: total('pulls.since') }
-    const retention = retentionOf(own, clock)
+    const retention = retentionOf(own, { at, pullsSince: total('pulls.since') })
     for (const _ of retained.count(repository.id, retention, at)) await turn()
     counted.set(key, retention)
     return retention
   }
   return {
-    policies: policyReads(db).list,
+    /** The policies that were set with the API. */
+    policies: () => policies.all({ last: '', limit: POLICIES_MAX }),
 
     /** Lists at most `limit` repositories after a name that are not cached. */
     local: (after: string, limit: number): NamedRow[] => local.all({ from: after, limit }) as NamedRow[],
@@ -99,11 +102,8 @@ export function retentionReads(db: Db, total: ReadTotal) {
       const ruleOf = rulesOf(repository.id)
       return retained.after(repository.id, after, at).map((row) => {
         const isImmutable = ruleOf?.(row.name) !== undefined
-        return {
-          ...row,
-          digest: digestFromBytes(row.digest),
-          verdict: retention.verdict({ ...row, isImmutable }),
-        }
+        const verdict = retention.verdict({ ...row, isImmutable })
+        return { ...row, digest: digestFromBytes(row.digest), verdict }
       })
     },
   }
@@ -111,9 +111,6 @@ export function retentionReads(db: Db, total: ReadTotal) {
 
 /** Policies of one data folder that were set with the API. */
 const POLICIES_MAX = 100
-
-/** A policy that was set with the API. */
-export type PolicyRow = typeof retentionPolicy.$inferSelect
 
 interface PolicyWrite extends Write {
   name: string
@@ -157,12 +154,6 @@ export function policyWrites(
       recordAct({ action: 'retention.delete', target: name }, caller, at)
     },
   }
-}
-
-/** Reads of the policies that were set with the API. */
-function policyReads(db: Db) {
-  const all = pageBy(db, retentionPolicy, ['name', 'asc'])
-  return { list: (): PolicyRow[] => all.all({ last: '', limit: POLICIES_MAX }) }
 }
 
 /** How many tags are read at once, which takes about a millisecond. */
@@ -234,12 +225,6 @@ const LETS_EXPIRE: ReadonlySet<EventType> = new Set<EventType>([
 /** Whether only these have changed. */
 const NOTHING_STALE = { stale: undefined } as const
 
-export interface RetentionPlan {
-  policies: RetentionPolicy[]
-  /** A fingerprint of the policies; 0 without any. */
-  fingerprint: number
-}
-
 export type DueRows = ReturnType<typeof dueRows>
 
 /** Sets and finds when something in a repository may expire. */
@@ -300,8 +285,12 @@ export function planWrites(db: Db, { repositories, total: read, setTotal }: Rows
     }
   }
   return {
-    /** Marks the repositories that have changed since the last plan, or all of them if the policies have. */
-    *planRetention({ policies, fingerprint }: RetentionPlan): Parts<void> {
+    /**
+     * Marks the repositories that have changed since the last plan, or all of them if the policies have.
+     * `fingerprint` is that of the policies; 0 without any.
+     */
+    *planRetention(plan: { policies: RetentionPolicy[]; fingerprint: number }): Parts<void> {
+      const { policies, fingerprint } = plan
       const isSame = fingerprint === read('retention.policies')
       if (isSame && fingerprint === 0) return
       const compiled = compilePolicies(policies)
@@ -334,7 +323,7 @@ function planStatements(db: Db) {
     db
       .select({ id: repository.id, name: repository.name })
       .from(repository)
-      .where(and(gt(repository.id, after), isNull(repository.deletedAt), isNull(repository.upstream)))
+      .where(and(gt(repository.id, after), isLocal))
       .orderBy(asc(repository.id))
       .limit(limit),
   )
