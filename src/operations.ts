@@ -6,7 +6,7 @@ import { cacheWrites, upstreamWrites } from './cache/store.ts'
 import type { Db } from './database/database.ts'
 import type { OperationName, Operations } from './database/metadata.ts'
 import { totals, type VersionOfCall } from './database/operation.ts'
-import { blobCollectionWrites, collectionWrites, pageWrites } from './garbage/collection.ts'
+import { collectionWrites } from './garbage/collection.ts'
 import { dropLink, manifestPurge, purgeWrites } from './garbage/store.ts'
 import { restoreWrites } from './history/store.ts'
 import { damageWrites } from './integrity/store.ts'
@@ -74,10 +74,8 @@ function contentOperations(db: Db, version: VersionOfCall) {
     ...cacheWrites(db, shared),
     ...evictionWrites(cached),
     ...cacheDeletionWrites(db, shared, cached),
-    ...collectionWrites(db, shared, purge),
-    ...pageWrites(db),
+    ...collectionWrites(db, shared, cached),
     ...damageWrites(db, shared, drop),
-    ...blobCollectionWrites(db, shared, cached),
     ...purgeWrites(db, shared, purge),
     ...counting,
     ...planWrites(db, shared, due),

@@ -142,7 +142,7 @@ function markedManifests(db: Db, bytesOf: GarbageBytes, stamp: SQLiteColumn, why
 
 /** The cursor is the repository, the time, and the manifest. */
 function untaggedManifests(db: Db, bytesOf: GarbageBytes): Source {
-  const walk = untaggedWalk(db)
+  const nextUntagged = untaggedWalk(db)
   const page = statement(db, { ...cursor, repositoryId: number }, ({ repositoryId, limit, ...from }) =>
     db
       .select(manifestColumns(manifest.untaggedAt))
@@ -156,7 +156,7 @@ function untaggedManifests(db: Db, bytesOf: GarbageBytes): Source {
     const all: Found[] = []
     let from = { repositoryId, stamp, id }
     for (let passed = 0; passed < REPOSITORIES_PASSED_MAX && all.length < limit; passed++) {
-      const next = walk.next(from.repositoryId - 1, garbageWindow)
+      const next = nextUntagged(from.repositoryId - 1, garbageWindow)
       if (next === undefined) return all
       if (next.id !== from.repositoryId) from = { repositoryId: next.id, stamp: 0, id: 0 }
       const keptMs = untaggedMs(garbageWindow, next.untaggedDays)

@@ -1,18 +1,15 @@
-import { asc, eq, gt, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
+import { asc, eq, lt, lte, type Placeholder, type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
 import { partTime, type Stale, within } from '../database/operation.ts'
 import { blob, manifest, repository, repositoryBlob, tag, tagHistory } from '../database/schema.ts'
-import { deleteBy, number, statement, updateBy } from '../database/statement.ts'
+import { deleteBy, number, pageBy, statement, updateBy } from '../database/statement.ts'
 import type { Digest } from '../oci/digest.ts'
 import type { Tag } from '../oci/reference.ts'
 import { type GarbageWindow, isReached, type Rows, untaggedMs } from '../registry/store.ts'
 import { type DropLink, type ManifestPurge, type PurgedManifest, purgedColumns } from './store.ts'
 
 declare module '../database/metadata.ts' {
-  interface Operations
-    extends ReturnType<typeof collectionWrites>,
-      ReturnType<typeof pageWrites>,
-      ReturnType<typeof blobCollectionWrites> {}
+  interface Operations extends ReturnType<typeof collectionWrites> {}
 }
 
 /** One batch of a collection. */
@@ -40,11 +37,27 @@ export interface CollectionBatch {
   stale: Stale | undefined
 }
 
-/** Writes of the collector for tags and manifests, each a bounded batch. */
-export function collectionWrites(db: Db, { tags, reach }: Rows, { purge: take }: ManifestPurge) {
+interface CollectedParts {
+  purge: ManifestPurge
+  drop: DropLink
+  /** Also removes a cached repository that becomes empty. */
+  dropLoose: DropLink
+}
+
+/** The writes of the collector, each a bounded batch. */
+export function collectionWrites(db: Db, rows: Rows, parts: CollectedParts) {
+  return {
+    ...manifestCollection(db, rows, parts),
+    ...blobCollection(db, parts),
+    ...repositoryCollection(db, rows, parts),
+    ...pageWrites(db),
+  }
+}
+
+function manifestCollection(db: Db, { tags, reach }: Rows, parts: CollectedParts) {
   const candidates = manifestCandidates(db)
-  const walk = untaggedWalk(db)
-  const purge = purgeMarked(db, reach, take)
+  const nextUntagged = untaggedWalk(db)
+  const purge = purgeMarked(db, reach, parts.purge)
   const expired = statement(db, { at: number, limit: number }, ({ at, limit }) =>
     db
       .select({ repositoryId: tag.repositoryId, name: tag.name })
@@ -84,7 +97,7 @@ export function collectionWrites(db: Db, { tags, reach }: Rows, { purge: take }:
       const { until, garbageWindow, limit } = call
       let { after } = call
       while (!isOver()) {
-        const next = walk.next(after, garbageWindow)
+        const next = nextUntagged(after, garbageWindow)
         if (next === undefined) return { ...batchOf({ more: false }), after }
         const keptMs = untaggedMs(garbageWindow, next.untaggedDays)
         const repositoryId = next.id
@@ -111,19 +124,12 @@ function batchOf(batch: Partial<CollectionBatch>): CollectionBatch {
 
 /** Returns a function that removes the oldest moves of tags before a time, and returns whether there may be more. */
 function historyTrim(db: Db) {
-  const oldest = statement(db, { limit: number }, ({ limit }) =>
-    db
-      .select({ id: tagHistory.id, at: tagHistory.at })
-      .from(tagHistory)
-      .where(gt(tagHistory.id, 0))
-      .orderBy(asc(tagHistory.id))
-      .limit(limit),
-  )
+  const oldest = pageBy(db, tagHistory, ['id', 'asc'])
   const remove = statement(db, { id: number }, ({ id }) =>
     db.delete(tagHistory).where(lte(tagHistory.id, id)),
   )
   return (before: number, limit: number): boolean => {
-    const rows = oldest.all({ limit })
+    const rows = oldest.all({ last: 0, limit })
     const kept = rows.findIndex((row) => row.at >= before)
     const gone = kept === -1 ? rows.at(-1) : rows[kept - 1]
     if (gone) remove.run({ id: gone.id })
@@ -131,7 +137,7 @@ function historyTrim(db: Db) {
   }
 }
 
-function purgeMarked(db: Db, reach: Rows['reach'], purge: ManifestPurge['purge']) {
+function purgeMarked(db: Db, reach: Rows['reach'], { purge }: ManifestPurge) {
   const reached = statement(db, { id: number }, ({ id }) =>
     db.select({ id: manifest.id }).from(manifest).where(sql`${manifest.id} = ${id} and ${isReached}`),
   )
@@ -188,7 +194,7 @@ const KEPT_SHARE = 0.05
 const KEPT_PAGES_MIN = 256
 
 /** Writes that shrink the database's file. */
-export function pageWrites({ $client }: Db) {
+function pageWrites({ $client }: Db) {
   const countOf = (pragma: 'freelist_count' | 'page_count') =>
     Number($client.query(`PRAGMA ${pragma}`).values()[0]?.[0])
   const surplus = () =>
@@ -206,7 +212,10 @@ export function pageWrites({ $client }: Db) {
   }
 }
 
-/** Iterates over the repositories that may have untagged manifests to delete. */
+/**
+ * Iterates over the repositories that may have untagged manifests to delete, by id. Without a server-wide setting, these
+ * are only those with their own setting.
+ */
 export function untaggedWalk(db: Db) {
   const columns = { id: repository.id, untaggedDays: repository.untaggedDays }
   const withUntagged = statement(db, { after: number }, ({ after }) =>
@@ -227,27 +236,11 @@ export function untaggedWalk(db: Db) {
       .orderBy(repository.id)
       .limit(1),
   )
-  return {
-    /** Returns the next repository by id. Without a server-wide setting, only those with their own setting. */
-    next: (after: number, { untaggedDays }: GarbageWindow) =>
-      untaggedDays === 0 ? withPolicy.get({ after }) : withUntagged.get({ after }),
-  }
+  return (after: number, { untaggedDays }: GarbageWindow) =>
+    untaggedDays === 0 ? withPolicy.get({ after }) : withUntagged.get({ after })
 }
 
-/** How many rows of a repository one statement removes. */
-const ROWS_AT_ONCE = 100
-
-interface CollectedParts {
-  purge: ManifestPurge
-  drop: DropLink
-}
-
-/**
- * Writes of the collector for blobs, and for whole repositories, each a bounded batch. `dropLoose` also removes a cached
- * repository that becomes empty.
- */
-export function blobCollectionWrites(db: Db, rows: Rows, parts: CollectedParts & { dropLoose: DropLink }) {
-  const repositories = deletedRepositories(db, rows, parts)
+function blobCollection(db: Db, { dropLoose }: CollectedParts) {
   const candidates = statement(db, { before: number, limit: number }, ({ before, limit }) =>
     db
       .select({
@@ -271,30 +264,28 @@ export function blobCollectionWrites(db: Db, rows: Rows, parts: CollectedParts &
       const blobs: CollectionBatch['blobs'] = []
       const done = within(rows, (row) => {
         if (row.isNamed === 1) markUsed.run({ ...row, unreferencedAt: null })
-        else blobs.push(...parts.dropLoose(row))
+        else blobs.push(...dropLoose(row))
       })
       return batchOf({ more: rows.length === limit || done < rows.length, blobs })
-    },
-
-    /** Removes the content of repositories that were deleted before the undo window, and finally their rows. */
-    collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): CollectionBatch {
-      const found = repositories.oldest.get({ before: until - garbageWindow.windowMs })
-      return found === undefined ? batchOf({}) : repositories.empty(found.id, at, limit)
     },
   }
 }
 
-function deletedRepositories(db: Db, { repositories }: Rows, { drop, purge }: CollectedParts) {
+/** How many rows of a repository one statement removes. */
+const ROWS_AT_ONCE = 100
+
+function repositoryCollection(db: Db, { repositories }: Rows, { drop, purge }: CollectedParts) {
   const { oldest, tags, history, manifests, links, removeRepository } = repositoryStatements(db)
   return {
-    oldest,
-
     /**
-     * Removes at most `limit` rows of a repository within a part's time: tags, then manifests, links and history, and
-     * finally its own row. With the first one, its deletion is dated to 1970, so that it can no longer be restored in
-     * part.
+     * Removes at most `limit` rows of a repository that was deleted before the undo window, within a part's time: tags,
+     * then manifests, links and history, and finally its own row. With the first one, its deletion is dated to 1970, so
+     * that it can no longer be restored in part.
      */
-    empty(repositoryId: number, at: number, limit: number): CollectionBatch {
+    collectRepositories({ at, until, garbageWindow, limit }: CollectionCall): CollectionBatch {
+      const found = oldest.get({ before: until - garbageWindow.windowMs })
+      if (found === undefined) return batchOf({})
+      const repositoryId = found.id
       const batch = batchOf({ more: true })
       const isOver = partTime()
       let left = limit
@@ -341,20 +332,12 @@ function repositoryStatements(db: Db) {
       .orderBy(asc(repository.deletedAt))
       .limit(1),
   )
-  const tags = statement(db, some, ({ repositoryId, limit }) =>
-    db
-      .delete(tag)
-      .where(sql`rowid in (select t.rowid from tag t where t.repository_id = ${repositoryId} limit ${limit})`)
-      .returning({ name: tag.name }),
-  )
-  const history = statement(db, some, ({ repositoryId, limit }) =>
-    db
-      .delete(tagHistory)
-      .where(
-        sql`id in (select h.id from tag_history h where h.repository_id = ${repositoryId} limit ${limit})`,
-      )
-      .returning({ id: tagHistory.id }),
-  )
+  const removeSome = (table: 'tag' | 'tag_history') =>
+    statement(db, some, ({ repositoryId, limit }) => {
+      const rows = sql.identifier(table)
+      return sql<{ rowid: number }>`delete from ${rows} where rowid in (
+        select rowid from ${rows} where repository_id = ${repositoryId} limit ${limit}) returning rowid`
+    })
   const manifests = statement(db, some, ({ repositoryId, limit }) =>
     db.select(manifestColumns).from(manifest).where(eq(manifest.repositoryId, repositoryId)).limit(limit),
   )
@@ -365,5 +348,13 @@ function repositoryStatements(db: Db) {
       .where(eq(repositoryBlob.repositoryId, repositoryId))
       .limit(limit),
   )
-  return { oldest, tags, history, manifests, links, removeRepository: deleteBy(db, repository, 'id') }
+  const removeRepository = deleteBy(db, repository, 'id')
+  return {
+    oldest,
+    tags: removeSome('tag'),
+    history: removeSome('tag_history'),
+    manifests,
+    links,
+    removeRepository,
+  }
 }

@@ -26,7 +26,7 @@ export interface PurgeTarget {
   digest: Digest | undefined
 }
 
-export interface PurgeCall extends PurgeTarget, Write {
+interface PurgeCall extends PurgeTarget, Write {
   /** The clock for deletions, in milliseconds since 1970. */
   until: number
   garbageWindow: GarbageWindow
@@ -120,9 +120,15 @@ export function purgeWrites(db: Db, { recordEvent, repositories: rows }: Rows, {
 }
 
 function purgeStatements(db: Db) {
-  const isNamed = (name: Placeholder, id: SQL) =>
-    sql`(${name} is null or ${id} in (select id from repository where name = ${name} and deleted_at is null))`
   const postponed = { repository: optional(text), stamp: number, newer: number }
+  const postpone = (table: 'manifest' | 'repository_blob') =>
+    statement(
+      db,
+      postponed,
+      ({ repository: name, stamp, newer }) =>
+        sql`update ${sql.identifier(table)} set unreferenced_at = ${newer} where unreferenced_at = ${stamp} and (${name}
+          is null or repository_id in (select id from repository where name = ${name} and deleted_at is null))`,
+    )
   return {
     repositories: statement(
       db,
@@ -160,19 +166,8 @@ function purgeStatements(db: Db) {
         )
         .limit(limit),
     ),
-    postponeManifests: statement(db, postponed, ({ repository: name, stamp, newer }) =>
-      db
-        .update(manifest)
-        .set({ unreferencedAt: sql`${newer}` })
-        .where(sql`manifest.unreferenced_at = ${stamp} and ${isNamed(name, sql`manifest.repository_id`)}`),
-    ),
-    postponeBlobs: statement(
-      db,
-      postponed,
-      ({ repository: name, stamp, newer }) =>
-        sql`update repository_blob set unreferenced_at = ${newer}
-          where unreferenced_at = ${stamp} and ${isNamed(name, sql`repository_id`)}`,
-    ),
+    postponeManifests: postpone('manifest'),
+    postponeBlobs: postpone('repository_blob'),
   }
 }
 
