@@ -10,15 +10,15 @@ import { readUpstreams } from '../config/upstreams.ts'
 import { V1Images } from '../docker-v1/images.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { ContentReader } from '../registry/content-reader.ts'
+import { allowedTypes } from '../registry/local-manifests.ts'
+import { type LocalOptions, localRegistry } from '../registry/local-registry.ts'
 import {
   type ConversionOptions,
   type ConversionRegistry,
   Conversions,
   localConversions,
-} from '../registry/conversions.ts'
-import { allowedTypes, type LocalOptions } from '../registry/local-parts.ts'
-import { localRegistry } from '../registry/local-registry.ts'
-import { NegotiatedManifests } from '../registry/pulls.ts'
+  NegotiatedManifests,
+} from '../registry/pulls.ts'
 import type { IdleMemory } from '../runtime/idle-memory.ts'
 import type { CacheCounts } from '../runtime/metrics.ts'
 import type { FillStore } from '../storage/blob-store.ts'
@@ -130,7 +130,9 @@ export interface PullsOptions extends ConversionOptions {
 export async function openPulls(options: PullsOptions) {
   const { registry, local, config, metadata, reader, now, idleMemory } = options
   const conversions = new Conversions(registry, localConversions(options), reader, now)
-  const v1Images = config.docker.v1 ? await V1Images.open(metadata, local, conversions, now) : undefined
+  const v1Images = config.docker.v1
+    ? await V1Images.open({ metadata, registry: local, conversions, now })
+    : undefined
   const pulls = new NegotiatedManifests(registry.manifests, conversions, config.docker.schema1.pull)
   for (const one of [conversions, pulls]) idleMemory.add(one)
   if (v1Images !== undefined) idleMemory.add(v1Images)

@@ -9,10 +9,14 @@ import { parseLeniently } from '../oci/json.ts'
 import type { Part } from '../oci/manifest.ts'
 import type { ImageBrief, ManifestBrief } from '../oci/manifest-brief.ts'
 import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import type { ContentReader } from '../registry/content-reader.ts'
-import type { LargePushes } from '../registry/large-pushes.ts'
-import { unknownManifest } from '../registry/local-manifests.ts'
-import { type Blobs, type Registry, type RequireLocal, readBlob, unknownIn } from '../registry/registry.ts'
+import {
+  type Blobs,
+  type Registry,
+  type RequireLocal,
+  readBlob,
+  unknownIn,
+  unknownManifest,
+} from '../registry/registry.ts'
 import type { GarbageWindow, ManifestRow } from '../registry/store.ts'
 import type { Releasing } from '../runtime/idle-memory.ts'
 import { turn } from '../runtime/turn.ts'
@@ -40,12 +44,15 @@ const TAGS_MAX = 100
 export interface ContentParts {
   metadata: Metadata
   registry: Registry
-  reader: ContentReader
+  reader: Briefs
   garbageWindow: GarbageWindow
   descriptions: Descriptions
   cache: ProxyCache
   requireLocal: RequireLocal
-  largePushes: LargePushes
+  /** Changes manifests, large ones one at a time; `bytes` is the size. */
+  largePushes: {
+    change<T>(account: string | undefined, bytes: number, change: () => Promise<T>): Promise<T>
+  }
   /** Returns milliseconds since 1970. */
   now: () => number
 }
@@ -100,12 +107,18 @@ export interface Descriptions extends Releasing {
   kindOf(manifest: KindOf): string
 }
 
+/** Shortens manifests and configs for people. Large ones are read in another thread, and cached. */
+export interface Briefs {
+  /** Its bytes are fetched only when the brief is not cached. */
+  manifestBrief(
+    row: Pick<ManifestRow, 'digest' | 'mediaType' | 'size'>,
+    findBytes: () => Uint8Array | undefined,
+  ): Promise<ManifestBrief | undefined>
+  imageBrief(digest: Digest, bytes: Uint8Array): Promise<ImageBrief>
+}
+
 /** Describes the manifests of a data folder. */
-export function descriptions(
-  metadata: Metadata,
-  blobs: Pick<Blobs, 'open'>,
-  reader: ContentReader,
-): Descriptions {
+export function descriptions(metadata: Metadata, blobs: Pick<Blobs, 'open'>, reader: Briefs): Descriptions {
   const readConfig = configs(blobs, reader)
   const { kindOf, releaseMemory } = kinds(metadata)
   return {
@@ -167,8 +180,12 @@ export function descriptions(
 }
 
 /** Reads configs. Returns undefined for one that is larger than `bytesMax` bytes, or cannot be read. */
-function configs(blobs: Pick<Blobs, 'open'>, reader: ContentReader) {
-  return async (repository: RepositoryName, { digest }: Part, bytesMax: number) => {
+function configs(blobs: Pick<Blobs, 'open'>, reader: Briefs) {
+  return async (
+    repository: RepositoryName,
+    { digest }: Part,
+    bytesMax: number,
+  ): Promise<ImageBrief | undefined> => {
     try {
       const bytes = await readBlob(await blobs.open(repository, digest), bytesMax)
       return bytes && (await reader.imageBrief(digest, bytes))
@@ -290,14 +307,14 @@ export class ManifestReading {
   /** Whether something was not read because of the limits. */
   truncated = false
   private readonly metadata: Metadata
-  private readonly reader: ContentReader
+  private readonly reader: Briefs
   private readonly repository: RepositoryName
   private readonly read = new Map<number, ReadManifest>()
   private bytesLeft = BYTES_MAX
   private bytesInTurn = 0
   private lookupsLeft = LOOKUPS_MAX
 
-  constructor(metadata: Metadata, reader: ContentReader, repository: RepositoryName) {
+  constructor(metadata: Metadata, reader: Briefs, repository: RepositoryName) {
     this.metadata = metadata
     this.reader = reader
     this.repository = repository

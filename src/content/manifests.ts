@@ -15,15 +15,15 @@ import { artifactKind } from '../oci/artifact-kind.ts'
 import { type Digest, digestRange, tryParseDigest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
-import { unknownManifest } from '../registry/local-manifests.ts'
 import {
   type ReferrerDescriptor,
   type Referrers,
   unknownIn,
+  unknownManifest,
   unknownRepository,
 } from '../registry/registry.ts'
 import { turn } from '../runtime/turn.ts'
-import { type ContentParts, type ManifestDescription, ManifestReading } from './content.ts'
+import { type Briefs, type ContentParts, type ManifestDescription, ManifestReading } from './content.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'
 import type { ListedManifest } from './store.ts'
 

@@ -1,9 +1,8 @@
 import type { Logger } from 'pino'
 import type { Identity } from '../access/access.ts'
 import { decide, decideCatalog, deedOf, denial } from '../access/decision.ts'
-import { type Matched, tableDispatch } from '../http/route-table.ts'
+import { type Matched, queryOf, tableDispatch } from '../http/route-table.ts'
 import { registryError } from '../oci/error.ts'
-import { queryOf } from '../registry/exchange.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import {
   parseV1Path,

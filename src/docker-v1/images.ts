@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Metadata } from '../database/metadata.ts'
+import type { Refusal } from '../docker/conversion.ts'
 import { isSchema1Type, parseSchema1, type Schema1Layer } from '../docker/schema1.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { formatV1Id, isV1IdOf, parseV1Id, type V1Id, type V1Manifest, v1Json } from '../docker/v1.ts'
@@ -8,8 +9,7 @@ import { registryError } from '../oci/error.ts'
 import { findPlatform, readParts } from '../oci/manifest.ts'
 import { isIndex } from '../oci/media-type.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
-import type { ConversionRegistry, Conversions } from '../registry/conversions.ts'
-import type { StoredManifest } from '../registry/registry.ts'
+import type { Registry, StoredManifest } from '../registry/registry.ts'
 import { turn } from '../runtime/turn.ts'
 
 declare module '../http/controller.ts' {
@@ -43,16 +43,27 @@ export interface V1Image {
   manifest: V1Manifest
 }
 
+export interface V1ImageOptions {
+  metadata: Metadata
+  registry: Pick<Registry, 'manifests' | 'blobs'>
+  /** Converts images to Docker schema 1. */
+  conversions: {
+    convert(
+      repository: RepositoryName,
+      tag: Tag,
+      image: StoredManifest,
+    ): Promise<{ payload: Uint8Array } | Refusal>
+  }
+  /** Milliseconds since 1970. */
+  now: () => number
+}
+
 /**
  * Serves images in the form of Docker's V1 API, where each layer is an image, whatever format it was pushed in. An id
  * is made from the layer's position and a key, so it survives restarts without being stored.
  */
 export class V1Images {
-  private readonly metadata: Metadata
-  private readonly registry: ConversionRegistry
-  private readonly conversions: Conversions
-  /** Milliseconds since 1970. */
-  private readonly now: () => number
+  private readonly options: V1ImageOptions
   private readonly key: Buffer
   private readonly parsed = new LRUCache<string, Schema1Layer[]>({
     maxSize: PARSED_CHARACTERS_MAX,
@@ -60,17 +71,8 @@ export class V1Images {
       layers.reduce((sum, { v1Compatibility }) => sum + v1Compatibility.length + LAYER_CHARACTERS, 0),
   })
 
-  private constructor(
-    metadata: Metadata,
-    registry: ConversionRegistry,
-    conversions: Conversions,
-    now: () => number,
-    key: Buffer,
-  ) {
-    this.metadata = metadata
-    this.now = now
-    this.registry = registry
-    this.conversions = conversions
+  private constructor(options: V1ImageOptions, key: Buffer) {
+    this.options = options
     this.key = key
   }
 
@@ -80,25 +82,25 @@ export class V1Images {
   }
 
   /** Opens the service. The first call creates the key for ids. */
-  static async open(
-    metadata: Metadata,
-    registry: ConversionRegistry,
-    conversions: Conversions,
-    now: () => number,
-  ): Promise<V1Images> {
+  static async open(options: V1ImageOptions): Promise<V1Images> {
+    const { metadata } = options
     if (metadata.credentials.fact(KEY_FACT) === undefined) {
       const value = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('hex')
       await metadata.write('addFact', { name: KEY_FACT, value })
     }
-    const key = Buffer.from(metadata.credentials.fact(KEY_FACT) ?? '', 'hex')
-    return new V1Images(metadata, registry, conversions, now, key)
+    return new V1Images(options, Buffer.from(metadata.credentials.fact(KEY_FACT) ?? '', 'hex'))
   }
 
   /** Returns the leaf of each image for the first TAGS_MAX tags, including images that V1 cannot serve. */
   async listTags(repository: RepositoryName): Promise<Record<Tag, V1Id>> {
     const tags: [Tag, V1Id][] = []
     for (let last = ''; tags.length < TAGS_MAX; last = tags.at(-1)?.[0] ?? '') {
-      const rows = await this.metadata.v1Images.tags(repository, last, TAGS_PER_READ, this.now())
+      const rows = await this.options.metadata.v1Images.tags(
+        repository,
+        last,
+        TAGS_PER_READ,
+        this.options.now(),
+      )
       for (const row of rows) tags.push([row.tag, this.idOf(row, 0)])
       if (rows.length < TAGS_PER_READ) break
       await turn()
@@ -108,14 +110,14 @@ export class V1Images {
 
   /** Returns the leaf of a tag's image. */
   async findTag(repository: RepositoryName, tag: Tag): Promise<V1Id | undefined> {
-    const row = await this.metadata.v1Images.findTag(repository, tag, this.now())
+    const row = await this.options.metadata.v1Images.findTag(repository, tag, this.options.now())
     return row && this.idOf(row, 0)
   }
 
   /** Returns the image that an id names, while its manifest exists. Does not check whether the client may see it. */
   async find(id: string): Promise<V1Image | undefined> {
     const place = parseV1Id(id)
-    const row = place && (await this.metadata.v1Images.find(place.manifest))
+    const row = place && (await this.options.metadata.v1Images.find(place.manifest))
     if (row === undefined || !isV1IdOf(this.key, id, row)) return undefined
     return { repository: row.repository, layer: place?.layer ?? 0, manifest: row }
   }
@@ -131,7 +133,7 @@ export class V1Images {
     const { layer, manifest } = image
     const layers = await this.layersOf(image)
     const { blobSum, v1Compatibility } = layerAt(layers, layer)
-    const size = await this.registry.blobs.getSize(image.repository, blobSum)
+    const size = await this.options.registry.blobs.getSize(image.repository, blobSum)
     const parent = layer + 1 < layers.length ? this.idOf(manifest, layer + 1) : undefined
     return { json: v1Json(v1Compatibility, { id: this.idOf(manifest, layer), parent, size }), size }
   }
@@ -143,7 +145,7 @@ export class V1Images {
 
   /** Returns the layers of the image's manifest, leaf first. */
   private async layersOf({ repository, manifest, layer }: V1Image): Promise<Schema1Layer[]> {
-    const stored = await this.registry.manifests.get(repository, { digest: manifest.digest })
+    const stored = await this.options.registry.manifests.get(repository, { digest: manifest.digest })
     const layers = await this.read(repository, stored)
     layerAt(layers, layer)
     return layers
@@ -155,7 +157,7 @@ export class V1Images {
     if (isSchema1Type(image.mediaType)) {
       return this.parse(key, () => parseSignedDocument(image.bytes).payload)
     }
-    const converted = await this.conversions.convert(repository, ANY_TAG, image)
+    const converted = await this.options.conversions.convert(repository, ANY_TAG, image)
     if ('refusal' in converted) throw unknown(converted.refusal)
     return this.parse(key, () => converted.payload)
   }
@@ -171,7 +173,8 @@ export class V1Images {
 
   private async childOf(repository: RepositoryName, { bytes }: StoredManifest): Promise<StoredManifest> {
     const child = findPlatform(readParts(bytes), PLATFORM)
-    if (child !== undefined) return await this.registry.manifests.get(repository, { digest: child.digest })
+    if (child !== undefined)
+      return await this.options.registry.manifests.get(repository, { digest: child.digest })
     throw unknown(`it is an index without an image for ${PLATFORM.architecture} and ${PLATFORM.os}`)
   }
 

@@ -1,6 +1,5 @@
 import type { OpenAPIV3 } from 'openapi-types'
-import { tablePaths } from '../http/table-paths.ts'
-import { BYTES, ERRORS, list, NAME, object, string as text } from '../registry/openapi.ts'
+import { BYTES, ERRORS, list, NAME, object, tablePaths, string as text } from '../http/table-paths.ts'
 import { refuse, V1_PATH_TEMPLATES } from './exchange.ts'
 import { V1_ROUTES, type V1Access, type V1Route } from './routes.ts'
 

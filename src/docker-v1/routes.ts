@@ -1,9 +1,9 @@
 import { TOKEN_PREFIX } from '../access/access.ts'
 import { decideCatalog } from '../access/decision.ts'
+import { blobResponse } from '../http/blob-response.ts'
 import { parseJson, SMALL_BODY_BYTES_MAX } from '../http/body.ts'
 import type { TableRow } from '../http/route-table.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
-import { blobResponse } from '../registry/blob-response.ts'
 import { unknownRepository } from '../registry/registry.ts'
 import {
   cacheControl,

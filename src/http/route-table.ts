@@ -129,3 +129,11 @@ function notAllowed(method: string, allowed: string[]) {
     headers: { allow: allowed.join(', ') },
   })
 }
+
+/** Returns the query of a URL. An empty query costs nothing. */
+export function queryOf(url: string): URLSearchParams {
+  const at = url.indexOf('?')
+  return at < 0 ? EMPTY : new URLSearchParams(url.slice(at + 1))
+}
+
+const EMPTY: URLSearchParams = new URLSearchParams()

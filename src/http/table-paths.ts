@@ -52,3 +52,39 @@ export function tablePaths<R extends TableRow>(
   }
   return paths
 }
+
+/** The repository in examples. */
+export const NAME = 'library/alpine'
+
+export const string: OpenAPIV3.SchemaObject = { type: 'string' }
+
+/** An object; by default all of its properties are required. */
+export const object = (
+  properties: Record<string, OpenAPIV3.SchemaObject>,
+  required = Object.keys(properties),
+): OpenAPIV3.SchemaObject => ({ type: 'object', required, properties })
+
+export const list = (items: OpenAPIV3.SchemaObject): OpenAPIV3.SchemaObject => ({ type: 'array', items })
+
+/** The distribution-spec, "Error Codes". */
+export const ERRORS: OpenAPIV3.MediaTypeObject = {
+  schema: object({
+    errors: list(
+      object(
+        {
+          code: string,
+          message: string,
+          detail: {
+            type: 'object',
+            additionalProperties: { anyOf: [string, list(string)] },
+            description: 'Details, such as the name or digest',
+          },
+        },
+        ['code', 'message'],
+      ),
+    ),
+  }),
+  example: { errors: [{ code: 'NAME_UNKNOWN', message: 'repository name not known to the registry' }] },
+}
+
+export const BYTES: OpenAPIV3.MediaTypeObject = { schema: { type: 'string', format: 'binary' } }

@@ -3,7 +3,6 @@ import type { Logger } from 'pino'
 import type { Config } from '../config/schema.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { registryError } from '../oci/error.ts'
-import type { Damaged } from '../registry/local-parts.ts'
 import { turn } from '../runtime/turn.ts'
 import { Quarantine } from '../storage/filesystem.ts'
 import { ContentCheck, type ContentCheckOptions, ContentVerifier, type Scrubbed } from './content-check.ts'
@@ -238,7 +237,10 @@ export function parseScrubHours(text: string): ScrubHours {
 }
 
 /** Lists damaged content. */
-export function damageService(metadata: Metadata, damaged: Damaged) {
+export function damageService(
+  metadata: Metadata,
+  damaged: { hasBytes(digest: Damage['digest'], size: number): Promise<boolean> },
+) {
   const isHealed = async ({ digest, kind, size }: Damage) =>
     kind === 'blob'
       ? !metadata.blobs.isStored(digest) || (await damaged.hasBytes(digest, size))

@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import type { UploadLimits } from '../registry/local-parts.ts'
+import type { UploadLimits } from '../registry/registry.ts'
 import { oneAtATime } from '../runtime/turn.ts'
 import type { UploadBody } from '../storage/blob-store.ts'
 import {

@@ -1,3 +1,4 @@
+import { blobResponse } from '../http/blob-response.ts'
 import { conditionOf, INERT, isKnown } from '../http/origin.ts'
 import type { Deed } from '../http/request-log.ts'
 import {
@@ -12,10 +13,14 @@ import { MEDIA_TYPE, parseContentType } from '../oci/media-type.ts'
 import { formatUploadRange, parseContentRange } from '../oci/range.ts'
 import { parseTag, type RepositoryName, type Tag, tryParseRepositoryName } from '../oci/reference.ts'
 import { OffsetError, type UploadBody } from '../storage/blob-store.ts'
-import { blobResponse } from './blob-response.ts'
-import { type Exchange, warningOf } from './exchange.ts'
+import type { Exchange } from './dispatch.ts'
 import type { PullingClient, SentManifest } from './pulls.ts'
 import type { Listing, Page, PushedManifest, UploadState, Uploads } from './registry.ts'
+
+/** end-1: confirms that this registry implements the distribution-spec. */
+export function getBase(): Response {
+  return Response.json({})
+}
 
 /**
  * end-3: returns a manifest. By digest it is byte for byte as pushed; by tag it is in a format that the client reads. The
@@ -402,4 +407,9 @@ export async function listReferrers({
   }
   const index = { schemaVersion: 2, mediaType: MEDIA_TYPE.ociIndex, manifests: items }
   return new Response(JSON.stringify(index), { headers })
+}
+
+/** Returns the header of a warning that persists (RFC 7234, 5.5.7). */
+function warningOf(warning: string | undefined): Record<string, string> {
+  return warning === undefined ? {} : { warning: `299 - "${warning}"` }
 }

@@ -8,9 +8,9 @@ import { isImageConfig } from '../oci/media-type.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import { turn } from '../runtime/turn.ts'
 import type { ContentReader } from './content-reader.ts'
+import type { UnlabelledManifest } from './content-reads.ts'
 import type { ReadLabels } from './content-writes.ts'
-import type { SmallBlobs } from './local-parts.ts'
-import type { UnlabelledManifest } from './manifest-reads.ts'
+import type { SmallBlobs } from './local-blobs.ts'
 import { type Blobs, readBlob } from './registry.ts'
 
 /** The largest image config whose labels are read, in bytes. */

@@ -1,31 +1,51 @@
+import { LRUCache } from 'lru-cache'
+import { matchesPattern, parseRepositoryPattern, type RepositoryPattern } from '../access/patterns.ts'
+import { ConfigError } from '../config/values.ts'
+import { isSchema1Type } from '../docker/schema1.ts'
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
-import { registryError } from '../oci/error.ts'
+import { registryError, tooManyRequests } from '../oci/error.ts'
 import { expiresAfterSeconds, searchableLabels } from '../oci/image-config.ts'
-import type { ManifestReference } from '../oci/manifest.ts'
+import type { Manifest, ManifestReference } from '../oci/manifest.ts'
+import { isImageConfig, isIndex } from '../oci/media-type.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import type { ContentReader, Schema1Pushes } from './content-reader.ts'
 import type { LabelReader } from './labels.ts'
-import {
-  type CachedManifest,
-  freshPushes,
-  type LocalOptions,
-  type ReadCache,
-  type Sparse,
-} from './local-parts.ts'
-import { type BeforeLarge, type Manifests, unknownIn } from './registry.ts'
+import { type BlobOptions, type CachedManifest, freshPushes, type ReadCache } from './local-blobs.ts'
+import { type BeforeLarge, type Manifests, unknownIn, unknownManifest } from './registry.ts'
 
 /** A larger manifest waits before it is read. */
 const LARGE_BYTES = 256 * 1024
 
-const OPTIONAL_ROLES: Record<Sparse, ManifestReference['role'][]> = {
+const OPTIONAL_ROLES = {
   none: ['foreign'],
   index: ['foreign', 'child'],
   all: ['foreign', 'child', 'config', 'layer', 'blob'],
+} satisfies Record<string, ManifestReference['role'][]>
+
+/** `none`; `index`: children of an index; `all`: layers and configs too. */
+type Sparse = keyof typeof OPTIONAL_ROLES
+
+/** The dependencies and settings of the manifests of a data folder. */
+export interface ManifestOptions
+  extends Pick<BlobOptions, 'metadata' | 'access' | 'activity' | 'now' | 'garbageWindow'> {
+  /** Which missing content a manifest may reference. */
+  sparse: Sparse
+  /** Which types of artifacts a repository accepts. */
+  checkAllowed: CheckAllowed
+  /** Which Docker schema 1 manifests are accepted. */
+  schema1: Schema1Pushes
+  reader: ContentReader
+  largePushes: LargePushes
 }
 
 /** The manifests of this data folder. */
-export function localManifests(options: LocalOptions, cache: ReadCache, readLabels: LabelReader): Manifests {
+export function localManifests(
+  options: ManifestOptions,
+  cache: ReadCache,
+  readLabels: LabelReader,
+): Manifests {
   const { metadata, access, activity, now, checkAllowed, schema1, reader, largePushes } = options
-  const optionalRoles = OPTIONAL_ROLES[options.sparse]
+  const optionalRoles: ManifestReference['role'][] = OPTIONAL_ROLES[options.sparse]
   const { keepManifest, expiryOf } = freshPushes(options)
   const read = manifestReader(options, cache, expiryOf)
   return {
@@ -80,7 +100,7 @@ export function localManifests(options: LocalOptions, cache: ReadCache, readLabe
 
 /** Returns a function that reads manifests from the cache or the database. */
 function manifestReader(
-  { metadata, now }: LocalOptions,
+  { metadata, now }: ManifestOptions,
   cache: ReadCache,
   expiryOf: ReturnType<typeof freshPushes>['expiryOf'],
 ) {
@@ -121,17 +141,229 @@ function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
 }
 
 function unknownManifestIn(
-  metadata: LocalOptions['metadata'],
+  metadata: ManifestOptions['metadata'],
   repository: RepositoryName,
   reference: Reference,
 ) {
   return unknownIn(metadata, repository, unknownManifest(repository, reference))
 }
 
-/** Returns MANIFEST_UNKNOWN for a reference. */
-export function unknownManifest(repository: RepositoryName, reference: Reference) {
-  const named = reference.tag === undefined ? `manifest ${reference.digest}` : `tag "${reference.tag}"`
-  return registryError('MANIFEST_UNKNOWN', `${repository} has no ${named}`, {
-    detail: { name: repository, reference: formatReference(reference) },
-  })
+/** Throws DENIED if the repository does not accept manifests of this type. */
+type CheckAllowed = (repository: RepositoryName, manifest: Manifest) => void
+
+/** Images, and indexes without an artifact type. */
+const IMAGE = 'image'
+
+const SETTING = 'artifacts.allow'
+
+interface Rule {
+  pattern: RepositoryPattern
+  types: string[]
+}
+
+/**
+ * Parses the setting. An entry is `PATTERN=TYPE`. Entries without `=` add types to the pattern before them. A type
+ * is an artifact type, the media type of a config, a prefix of one followed by `*`, or `image`. A repository accepts
+ * the types of all patterns that match it, and everything if none does.
+ *
+ * @throws Error that names the setting when it is malformed
+ */
+export function allowedTypes(setting: readonly string[]): CheckAllowed {
+  const rules = parseRules(setting)
+  return (repository, manifest) => {
+    const own = rules.filter(({ pattern }) => matchesPattern(pattern, repository))
+    if (own.length === 0) return
+    const type = typeOf(manifest)
+    const allowed = own.flatMap(({ types }) => types)
+    if (allowed.some((one) => isLike(one, type))) return
+    throw registryError('DENIED', `${repository} accepts only ${allowed.join(', ')}, not ${type}`, {
+      detail: { name: repository, artifactType: type, allowed },
+    })
+  }
+}
+
+function parseRules(setting: readonly string[]): Rule[] {
+  const rules: Rule[] = []
+  for (const entry of setting.flatMap((text) => text.split(',')).map((text) => text.trim())) {
+    const equals = entry.indexOf('=')
+    if (equals >= 0) rules.push({ pattern: parsePattern(entry.slice(0, equals)), types: [] })
+    const type = entry.slice(equals + 1)
+    const rule = rules.at(-1)
+    if (rule === undefined || type === '') {
+      throw new ConfigError(`${SETTING} has the entry ${JSON.stringify(entry)}: expected PATTERN=TYPE`)
+    }
+    rule.types.push(type)
+  }
+  return rules
+}
+
+function parsePattern(text: string): RepositoryPattern {
+  try {
+    return parseRepositoryPattern(text)
+  } catch (error) {
+    throw new ConfigError(`${SETTING}: ${(error as Error).message}`)
+  }
+}
+
+/** Returns the type that is checked: the artifact type, or the media type without one. */
+function typeOf({ artifactType, mediaType }: Manifest): string {
+  if (artifactType !== undefined) return isImageConfig(artifactType) ? IMAGE : artifactType
+  return isIndex(mediaType) || isSchema1Type(mediaType) ? IMAGE : mediaType
+}
+
+function isLike(pattern: string, type: string): boolean {
+  return pattern.endsWith('*') ? type.startsWith(pattern.slice(0, -1)) : type === pattern
+}
+
+/** A manifest with more references is large: the writer's thread writes them all in one transaction. */
+const REFERENCES_MAX = 500
+
+/** The smallest size of a reference in a manifest, in bytes. */
+const REFERENCE_BYTES = 80
+
+/** After a large manifest, the next one waits this many times as long as its write took. */
+const REST_FACTOR = 9
+
+/** How many large manifests of one account may be in progress, and how many may wait. Each holds its bytes in memory. */
+const PER_ACCOUNT_MAX = 2
+const WAITING_MAX = 8
+
+/** How many accounts have the time of their last turn recorded. */
+const SERVED_MAX = 1000
+
+type Account = string | undefined
+
+interface Waiting {
+  account: Account
+  turn: PromiseWithResolvers<void>
+}
+
+/**
+ * Pushes, deletes and restores large manifests one at a time, with pauses, so that other writes get most of the
+ * writer's time. Otherwise, four clients that push indexes of 12,000 entries would leave the others one push a second.
+ * Accounts take turns: the next manifest is from the account whose last turn was the longest ago.
+ */
+export class LargePushes {
+  /** In the order in which they came. */
+  private waiting: Waiting[] = []
+  private readonly byAccount = new Map<Account, number>()
+  private readonly servedAt = new LRUCache<string, number>({ max: SERVED_MAX })
+  private turns = 0
+  /** A write or the rest after it. */
+  private isBusy = false
+  private readonly sleep: (milliseconds: number) => Promise<void>
+
+  constructor(sleep: (milliseconds: number) => Promise<void> = Bun.sleep) {
+    this.sleep = sleep
+  }
+
+  /**
+   * Writes a manifest. A large one waits for its turn.
+   *
+   * @throws RegistryError TOOMANYREQUESTS when too many large ones wait; and whatever `write` throws
+   */
+  async write<T>(account: Account, references: number, write: () => Promise<T>): Promise<T> {
+    if (references <= REFERENCES_MAX) return await write()
+    if (this.isFull(account)) throw busy()
+    this.byAccount.set(account, this.countOf(account) + 1)
+    try {
+      await this.takeTurn(account)
+      return await this.writeRested(write)
+    } finally {
+      this.forget(account)
+    }
+  }
+
+  /**
+   * Deletes or restores a manifest. A large one waits for its turn, because the garbage state of each reference may
+   * change.
+   *
+   * @param bytes its size
+   * @throws what `write` throws
+   */
+  async change<T>(account: Account, bytes: number, change: () => Promise<T>): Promise<T> {
+    return await this.write(account, bytes / REFERENCE_BYTES, change)
+  }
+
+  /**
+   * Refuses a manifest that may be large, before it is parsed, while too many are waiting.
+   *
+   * @param bytes its size
+   * @throws RegistryError TOOMANYREQUESTS
+   */
+  check(account: Account, bytes: number): void {
+    if (bytes > REFERENCES_MAX * REFERENCE_BYTES && this.isFull(account)) throw busy()
+  }
+
+  private isFull(account: Account): boolean {
+    if (this.countOf(account) >= PER_ACCOUNT_MAX) return true
+    return this.waiting.length >= WAITING_MAX && this.findDisplaced(account) === undefined
+  }
+
+  /** Resolves when it is the account's turn. Rejects when another account needs the place. */
+  private async takeTurn(account: Account): Promise<void> {
+    if (!this.isBusy) return this.begin(account)
+    if (this.waiting.length >= WAITING_MAX) {
+      const displaced = this.findDisplaced(account)
+      this.waiting = this.waiting.filter((one) => one !== displaced)
+      displaced?.turn.reject(busy())
+    }
+    const turn = Promise.withResolvers<void>()
+    this.waiting.push({ account, turn })
+    await turn.promise
+  }
+
+  /** Returns the newest one of an account that has two waiting, which an account without any may displace. */
+  private findDisplaced(account: Account): Waiting | undefined {
+    const waitingOf = (one: Account) => this.waiting.filter((other) => other.account === one).length
+    if (waitingOf(account) > 0) return undefined
+    return this.waiting.findLast((one) => waitingOf(one.account) > 1)
+  }
+
+  private begin(account: Account): void {
+    this.isBusy = true
+    this.servedAt.set(turnKey(account), ++this.turns)
+  }
+
+  private beginNext(): void {
+    const servedAt = ({ account }: Waiting) => this.servedAt.peek(turnKey(account)) ?? 0
+    // The sort is stable: of those that had no turn, the oldest is first.
+    const [next] = this.waiting.toSorted((a, b) => servedAt(a) - servedAt(b))
+    this.isBusy = false
+    if (next === undefined) return
+    this.waiting = this.waiting.filter((one) => one !== next)
+    this.begin(next.account)
+    next.turn.resolve()
+  }
+
+  private countOf(account: Account): number {
+    return this.byAccount.get(account) ?? 0
+  }
+
+  private async writeRested<T>(write: () => Promise<T>): Promise<T> {
+    const began = performance.now()
+    try {
+      return await write()
+    } finally {
+      void this.sleep((performance.now() - began) * REST_FACTOR).then(() => this.beginNext())
+    }
+  }
+
+  private forget(account: Account): void {
+    const left = this.countOf(account) - 1
+    if (left > 0) this.byAccount.set(account, left)
+    else this.byAccount.delete(account)
+  }
+}
+
+function turnKey(account: Account): string {
+  return account ?? ''
+}
+
+function busy() {
+  return tooManyRequests(
+    `too many manifests with more than ${REFERENCES_MAX} references are being changed: try again soon`,
+    5,
+    503,
+  )
 }

@@ -1,11 +1,9 @@
 import type { OpenAPIV3 } from 'openapi-types'
-import { tablePaths } from '../http/table-paths.ts'
-import { PATH_TEMPLATES } from './exchange.ts'
-import type { Route, routes } from './routes.ts'
+import { BYTES, ERRORS, list, NAME, object, string, tablePaths } from '../http/table-paths.ts'
+import type { PathKind, Route, Row } from './dispatch.ts'
 
 /* What the distribution API takes and answers, by the ids of the table's rows: for its OpenAPI document. */
 
-export const NAME = 'library/alpine'
 const DIGEST = 'sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 
 type Parameter = Pick<OpenAPIV3.ParameterObject, 'description' | 'example' | 'schema'>
@@ -70,37 +68,6 @@ const HEADERS: Partial<Record<string, Record<number, Record<string, OpenAPIV3.He
   v2ListRepositories: { 200: link },
 }
 
-export const string: OpenAPIV3.SchemaObject = { type: 'string' }
-
-/** An object; by default all of its properties are required. */
-export const object = (
-  properties: Record<string, OpenAPIV3.SchemaObject>,
-  required = Object.keys(properties),
-): OpenAPIV3.SchemaObject => ({ type: 'object', required, properties })
-
-export const list = (items: OpenAPIV3.SchemaObject): OpenAPIV3.SchemaObject => ({ type: 'array', items })
-
-/** The distribution-spec, "Error Codes". */
-export const ERRORS: OpenAPIV3.MediaTypeObject = {
-  schema: object({
-    errors: list(
-      object(
-        {
-          code: string,
-          message: string,
-          detail: {
-            type: 'object',
-            additionalProperties: { anyOf: [string, list(string)] },
-            description: 'Details, such as the name or digest',
-          },
-        },
-        ['code', 'message'],
-      ),
-    ),
-  }),
-  example: { errors: [{ code: 'NAME_UNKNOWN', message: 'repository name not known to the registry' }] },
-}
-
 const annotations: OpenAPIV3.SchemaObject = { type: 'object', additionalProperties: string }
 
 const descriptor = object(
@@ -111,8 +78,6 @@ const descriptor = object(
 const index = object({ schemaVersion: { type: 'integer' }, mediaType: string, manifests: list(descriptor) })
 
 const MANIFEST_TYPE = 'application/vnd.oci.image.manifest.v1+json'
-
-export const BYTES: OpenAPIV3.MediaTypeObject = { schema: { type: 'string', format: 'binary' } }
 
 /** Returns the response body of a row: JSON with its schema, or bytes. */
 function contentOfAnswer(id: string, status: number): Record<string, OpenAPIV3.MediaTypeObject> | undefined {
@@ -144,8 +109,20 @@ function json(schema: OpenAPIV3.SchemaObject, example: unknown) {
   return { 'application/json': { schema, example } }
 }
 
+/** The OpenAPI template of each kind of path. */
+export const PATH_TEMPLATES: Record<PathKind, string> = {
+  base: '/v2/',
+  catalog: '/v2/_catalog',
+  blob: '/v2/{name}/blobs/{digest}',
+  manifest: '/v2/{name}/manifests/{reference}',
+  uploads: '/v2/{name}/blobs/uploads/',
+  upload: '/v2/{name}/blobs/uploads/{id}',
+  tags: '/v2/{name}/tags/list',
+  referrers: '/v2/{name}/referrers/{digest}',
+}
+
 /** Returns the OpenAPI paths of /v2. */
-export function v2Paths(table: ReturnType<typeof routes>): OpenAPIV3.PathsObject {
+export function v2Paths(table: readonly Row[]): OpenAPIV3.PathsObject {
   return tablePaths(table as readonly Route[], {
     templates: PATH_TEMPLATES,
     parts: PARTS,

@@ -2,7 +2,13 @@ import type { Caller, Condition, Identity } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
 import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
-import { parseRepositoryName, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import {
+  formatReference,
+  parseRepositoryName,
+  type Reference,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { OpenBlob, UploadBody } from '../storage/blob-store.ts'
 
 declare module '../http/controller.ts' {
@@ -157,6 +163,18 @@ export interface UploadState {
   size: number
 }
 
+/** Counts the bytes of uploads in progress, so that they can be limited. Uploads are named by their UUIDs. */
+export interface UploadLimits {
+  /** Reserves room for a body. Throws DENIED. */
+  reserve(repository: RepositoryName, upload: string, body: UploadBody): void
+  /** Records how many bytes an upload has between two requests. */
+  settle(upload: string, bytes: number): void
+  /** Stops counting an upload that has ended. */
+  release(upload: string): void
+  /** Explains the error of a limit. */
+  explain(error: unknown): Promise<unknown>
+}
+
 export interface Tags {
   /** Lists at most `limit` tags after `last`, in byte order. Throws NAME_UNKNOWN. */
   list(repository: RepositoryName, page: Page): Promise<Listing<Tag>>
@@ -279,6 +297,14 @@ export function unknownIn(
   otherwise: RegistryError,
 ): RegistryError {
   return metadata.repositories.find(repository) === undefined ? unknownRepository(repository) : otherwise
+}
+
+/** Returns MANIFEST_UNKNOWN for a reference. */
+export function unknownManifest(repository: RepositoryName, reference: Reference) {
+  const named = reference.tag === undefined ? `manifest ${reference.digest}` : `tag "${reference.tag}"`
+  return registryError('MANIFEST_UNKNOWN', `${repository} has no ${named}`, {
+    detail: { name: repository, reference: formatReference(reference) },
+  })
 }
 
 /** Reads a whole blob into memory. Returns undefined when it is larger than `bytesMax` bytes. */

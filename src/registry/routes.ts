@@ -1,10 +1,9 @@
-import type { Action } from '../access/access.ts'
-import type { TableRow } from '../http/route-table.ts'
-import { type Exchange, getBase, type PathKind } from './exchange.ts'
+import type { Row } from './dispatch.ts'
 import {
   deleteBlob,
   deleteManifest,
   deleteUpload,
+  getBase,
   getBlob,
   getManifest,
   getUpload,
@@ -16,20 +15,6 @@ import {
   putManifest,
   putUpload,
 } from './handlers.ts'
-
-export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-
-/** The access that a row needs: an action on the path's repository, an identity, or the catalog. */
-export type RouteAccess = Action | 'base' | 'catalog'
-
-export interface Route<K extends PathKind = PathKind> extends TableRow {
-  methods: Method[]
-  path: K
-  access: RouteAccess
-  handle: (exchange: Exchange<K>) => Response | Promise<Response>
-}
-
-type Row = { [K in PathKind]: Route<K> }[PathKind]
 
 const UNKNOWN = 'Repository or content not found.'
 const MALFORMED = 'A part of the request is invalid; the message says which.'

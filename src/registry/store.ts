@@ -3,12 +3,11 @@ import { totals, totalWrites, type VersionOfCall } from '../database/operation.t
 import { outboxWrites } from '../database/outbox.ts'
 import { registryError } from '../oci/error.ts'
 import { blobBytesReads, blobLinks, blobReads, blobSources } from './blobs.ts'
-import { conversionReads, labelReads, manifestReads, referrerReads } from './manifest-reads.ts'
+import { conversionReads, labelReads, manifestReads, referrerReads, tagReads } from './content-reads.ts'
 import { labelRows, manifestFinder, manifestRows, reachability, referenceRows } from './manifests.ts'
 import { pullReads } from './pull-counts.ts'
 import { repositoryReads, repositoryRows } from './repositories.ts'
 import { newestTime, tagLines } from './tag-history.ts'
-import { tagReads } from './tag-reads.ts'
 import { immutability, type TagWrite, tagMoves, tagRows } from './tags.ts'
 
 /*
@@ -21,12 +20,11 @@ declare module '../database/metadata.ts' {
 }
 
 export type { LinkedBlob, StoredBlob } from './blobs.ts'
-export type { ManifestRow } from './manifest-reads.ts'
+export { isTagAt, type ManifestRow, type TagQuery, type TagRow } from './content-reads.ts'
 export { isReached } from './manifests.ts'
 export type { PullKey } from './pull-counts.ts'
 export { type NamedRow, pullOnly, type RepositoryReads, type RepositorySettings } from './repositories.ts'
 export type { PastTag } from './tag-history.ts'
-export { isTagAt, type TagQuery, type TagRow } from './tag-reads.ts'
 export { immutability, type TagWrite } from './tags.ts'
 
 /** What the writes of all capabilities share, created once with its statements. */

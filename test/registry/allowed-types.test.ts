@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
-import { allowedTypes } from '../../src/registry/local-parts.ts'
+import { allowedTypes } from '../../src/registry/local-manifests.ts'
 import {
   DOCKER_LIST,
   descriptor,

@@ -4,7 +4,7 @@ import { type Digest, parseDigest } from '../../src/oci/digest.ts'
 import { registryError } from '../../src/oci/error.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { ContentReader } from '../../src/registry/content-reader.ts'
-import { type ConversionStore, Conversions } from '../../src/registry/conversions.ts'
+import { type ConversionStore, Conversions } from '../../src/registry/pulls.ts'
 import type { Registry, StoredManifest } from '../../src/registry/registry.ts'
 import {
   descriptor,

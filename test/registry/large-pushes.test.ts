@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { LargePushes } from '../../src/registry/large-pushes.ts'
+import { LargePushes } from '../../src/registry/local-manifests.ts'
 
 /** Writes whose order and ends a test controls. */
 function pausing() {

@@ -6,8 +6,7 @@ import { RegistryError, registryError } from '../../src/oci/error.ts'
 import { accepts, isIndex, parseAccept } from '../../src/oci/media-type.ts'
 import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { ContentReader } from '../../src/registry/content-reader.ts'
-import { Conversions } from '../../src/registry/conversions.ts'
-import { NegotiatedManifests, type SentManifest } from '../../src/registry/pulls.ts'
+import { Conversions, NegotiatedManifests, type SentManifest } from '../../src/registry/pulls.ts'
 import type { Manifests, Registry, StoredManifest } from '../../src/registry/registry.ts'
 import {
   DOCKER_LIST,

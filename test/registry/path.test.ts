@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parsePath, type V2Path } from '../../src/registry/exchange.ts'
+import { parsePath, type V2Path } from '../../src/registry/dispatch.ts'
 import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
 
 const digest = `sha256:${'0'.repeat(64)}`

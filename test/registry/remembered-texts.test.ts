@@ -1,7 +1,7 @@
 import { heapStats } from 'bun:jsc'
 import { expect, test } from 'bun:test'
 import { Origins, pathOf } from '../../src/http/origin.ts'
-import { parsePath } from '../../src/registry/exchange.ts'
+import { parsePath } from '../../src/registry/dispatch.ts'
 
 const COUNT = 1000
 const LONG = 'y'.repeat(15_000)

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import type { OpenAPIV3 } from 'openapi-types'
-import { PATH_TEMPLATES } from '../../src/registry/exchange.ts'
+import { PATH_TEMPLATES } from '../../src/registry/openapi.ts'
 import { routes } from '../../src/registry/routes.ts'
 import { digestOf, EMPTY, imageManifest, named } from '../support/content.ts'
 import { pushImage } from '../support/push.ts'

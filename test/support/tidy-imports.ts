@@ -50,16 +50,6 @@ const order = [...composition, ...capabilities, ...kernel]
  */
 const doors: Readonly<Record<string, readonly string[]>> = {
   '*': ['store.ts', 'models.ts', 'command.ts'],
-  registry: [
-    'blob-response.ts',
-    'content-reader.ts',
-    'conversions.ts',
-    'exchange.ts',
-    'large-pushes.ts',
-    'local-manifests.ts',
-    'local-parts.ts',
-    'openapi.ts',
-  ],
   tls: ['trust.ts'],
 }
 

@@ -1,16 +1,21 @@
 import type { Identity } from '../access/access.ts'
-import { INERT, isKnown } from '../http/origin.ts'
 import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import { type ByteRange, parseRange } from '../oci/range.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { FedBody, OpenBlob } from '../storage/blob-store.ts'
-import type { Blobs, Registry } from './registry.ts'
+import { INERT, isKnown } from './origin.ts'
+
+/** Where blobs are sent from. */
+interface BlobSource {
+  getSize(repository: RepositoryName, digest: Digest, principal?: Identity): Promise<number>
+  open(repository: RepositoryName, digest: Digest): Promise<OpenBlob>
+}
 
 /** A request for a blob, in any API. */
 export interface BlobRequest {
   request: Request
-  blobs: Pick<Blobs, 'getSize' | 'open'>
+  blobs: BlobSource
   repository: RepositoryName
   digest: Digest
   /** The caller. A HEAD by a client that may push protects the blob from garbage collection for the grace period. */
@@ -52,7 +57,7 @@ export async function blobResponse(
 }
 
 /** Returns a function that sends a blob to a browser or a script. Browsers never run it, whatever it is. */
-export function sendBlob({ blobs }: Pick<Registry, 'blobs'>, onBlobBody: BlobRequest['onBlobBody']) {
+export function sendBlob({ blobs }: { blobs: BlobSource }, onBlobBody: BlobRequest['onBlobBody']) {
   return (request: Request, repository: RepositoryName, digest: Digest) =>
     blobResponse({ request, blobs, repository, digest, onBlobBody }, INERT)
 }
