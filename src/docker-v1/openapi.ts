@@ -1,11 +1,26 @@
 import type { OpenAPIV3 } from 'openapi-types'
-import { BYTES, ERRORS, list, NAME, object, tablePaths, string as text } from '../http/table-paths.ts'
+import {
+  BYTES,
+  ERRORS,
+  list,
+  NAME,
+  object,
+  type RowDescription,
+  tablePaths,
+  string as text,
+} from '../http/table-paths.ts'
 import { refuse, V1_PATH_TEMPLATES } from './exchange.ts'
 import { V1_ROUTES, type V1Access, type V1Route } from './routes.ts'
 
 /** Returns the OpenAPI paths of /v1. */
 export function v1Paths(): OpenAPIV3.PathsObject {
-  return tablePaths(listedRoutes(), { templates: V1_PATH_TEMPLATES, parts: PARTS, operation, contentOf })
+  return tablePaths(listedRoutes(), {
+    templates: V1_PATH_TEMPLATES,
+    parts: PARTS,
+    docs: DOCS,
+    operation,
+    contentOf,
+  })
 }
 
 /** Returns the rows, with only the first request of a push: this registry refuses the others in the same way. */
@@ -30,7 +45,7 @@ function operation({ id, access }: V1Route) {
   return {
     description: `Access: ${ACCESS[access]}.`,
     tags: ['docker v1'],
-    parameters: QUERIES[id] ?? [],
+    parameters: DOCS[id]?.queries ?? [],
     ...(body && { requestBody: { content: { 'application/json': body } } }),
     security: isForTokens ? [{ basic: [] }, { bearer: [] }, {}] : [{ basic: [] }],
   }
@@ -64,19 +79,85 @@ const PARTS: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>> = {
   account: { description: 'The account', schema: text, example: 'alice' },
 }
 
-/** The query parameters of a row. */
-const QUERIES: Partial<Record<string, OpenAPIV3.ParameterObject[]>> = {
-  v1Search: [
-    {
-      in: 'query',
-      name: 'q',
-      description: 'Part of the name or description',
-      schema: text,
-      example: 'alpine',
+const UNKNOWN = 'Not found, or not available through V1; the message says why.'
+
+/** What each row does. The first request of a push stands for all of them. */
+const DOCS: Readonly<Record<string, RowDescription>> = {
+  v1Ping: {
+    summary: 'Check that this registry supports V1',
+    answers: { 200: 'OK.' },
+  },
+  v1InternalPing: {
+    summary: 'Check that this registry supports V1',
+    answers: { 200: 'OK.' },
+  },
+  v1Search: {
+    queries: [
+      {
+        in: 'query',
+        name: 'q',
+        description: 'Part of the name or description',
+        schema: text,
+        example: 'alpine',
+      },
+      { in: 'query', name: 'n', description: 'Entries per page, at most 100', schema: integer, example: 25 },
+      {
+        in: 'query',
+        name: 'page',
+        description: 'The page number, starting at 1',
+        schema: integer,
+        example: 1,
+      },
+    ],
+    summary: 'Search the repositories that you may pull from, by name or description',
+    answers: { 200: 'A page of repositories.' },
+  },
+  v1CheckPassword: {
+    summary: 'Check a name and password, as the first step of a login; never creates an account',
+    answers: { 400: '"Username or email already exists" if the password is correct, otherwise the error.' },
+  },
+  v1GetAccount: {
+    summary: 'Show the signed-in account',
+    answers: { 200: 'The name of the account.' },
+  },
+  v1PutPassword: {
+    summary: 'Change the password of the signed-in account',
+    answers: { 204: 'The password is changed.', 400: 'The password is missing or too short.' },
+  },
+  v1ListImages: {
+    summary: 'Start a pull: returns a token and the host of the images; the list itself is empty',
+    answers: { 200: 'An empty list.', 404: UNKNOWN },
+  },
+  v1ListTags: {
+    summary: 'List tags with their image ids',
+    answers: { 200: 'The tags.', 404: UNKNOWN },
+  },
+  v1GetTag: {
+    summary: 'Show the image id of a tag',
+    answers: { 200: 'The image id.', 404: UNKNOWN },
+  },
+  v1GetImage: {
+    summary: 'Show an image; X-Docker-Size is the size of its layer',
+    answers: { 200: 'The image.', 404: UNKNOWN },
+  },
+  v1ListAncestors: {
+    summary: 'List the ids of an image and its ancestors',
+    answers: { 200: 'The ids, base image last.', 404: UNKNOWN },
+  },
+  v1GetLayer: {
+    summary: 'Pull the layer of an image',
+    answers: {
+      200: 'The layer.',
+      206: 'The requested range.',
+      304: 'Not modified.',
+      404: UNKNOWN,
+      416: 'The range is outside the layer.',
     },
-    { in: 'query', name: 'n', description: 'Entries per page, at most 100', schema: integer, example: 25 },
-    { in: 'query', name: 'page', description: 'The page number, starting at 1', schema: integer, example: 1 },
-  ],
+  },
+  v1PushRepository: {
+    summary: 'Push; always refused, as are the other requests of a push',
+    answers: { 405: 'V1 does not support pushes: push with Docker 1.6 or newer.' },
+  },
 }
 
 /** The request bodies of a row. */

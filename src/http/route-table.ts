@@ -12,9 +12,6 @@ export interface TableRow {
   methods: readonly string[]
   /** The kind of path that the row serves. */
   path: string
-  summary: string
-  /** The response statuses with their descriptions. */
-  answers: Record<number, string>
 }
 
 /** A request with the row that serves it. */

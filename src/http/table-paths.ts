@@ -17,33 +17,46 @@ export interface TableDescription<R extends TableRow> {
   templates: Record<string, string>
   /** The path parameters, by their names in the templates. */
   parts: Record<string, Omit<OpenAPIV3.ParameterObject, 'name' | 'in'>>
+  /** What each row does, by its id. */
+  docs: Readonly<Record<string, RowDescription>>
   operation(row: R, method: string): Omit<OpenAPIV3.OperationObject, 'responses'>
   /** Returns the body of a response; HEAD responses have none. */
   contentOf(row: R, status: number): OpenAPIV3.ResponseObject['content'] | undefined
-  headersOf?(row: R, status: number): OpenAPIV3.ResponseObject['headers'] | undefined
+}
+
+/** What one row of a table does. */
+export interface RowDescription {
+  summary: string
+  /** The response statuses with their descriptions. */
+  answers: Record<number, string>
+  /** The query parameters. */
+  queries?: OpenAPIV3.ParameterObject[]
+  /** The response headers, by status. */
+  headers?: Record<number, OpenAPIV3.ResponseObject['headers']>
 }
 
 /** Converts a table of routes to OpenAPI paths. */
 export function tablePaths<R extends TableRow>(
   rows: readonly R[],
-  { templates, parts, operation, contentOf, headersOf }: TableDescription<R>,
+  { templates, parts, docs, operation, contentOf }: TableDescription<R>,
 ): OpenAPIV3.PathsObject {
   const paths: OpenAPIV3.PathsObject = {}
   for (const row of rows) {
     const template = templates[row.path] ?? ''
     const names = [...template.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => name)
     const parameters = names.map((name) => ({ in: 'path', name, required: true, ...parts[name] }))
+    const doc = docs[row.id]
     const path = paths[template] ?? { parameters }
-    const answers = { ...(names.includes('name') && MALFORMED), ...REFUSALS, ...row.answers }
+    const answers = { ...(names.includes('name') && MALFORMED), ...REFUSALS, ...doc?.answers }
     for (const method of row.methods) {
       const responses = Object.entries(answers).map(([status, description]) => {
         const content = method === 'HEAD' ? undefined : contentOf(row, Number(status))
-        const headers = headersOf?.(row, Number(status))
+        const headers = doc?.headers?.[Number(status)]
         return [status, { description, ...(headers && { headers }), ...(content && { content }) }]
       })
       path[method.toLowerCase() as OpenAPIV3.HttpMethods] = {
         operationId: operationIdOf(row, method),
-        summary: row.summary,
+        summary: doc?.summary ?? '',
         ...operation(row, method),
         responses: Object.fromEntries(responses),
       }

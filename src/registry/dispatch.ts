@@ -14,7 +14,11 @@ import type { Metrics } from '../runtime/metrics.ts'
 import type { ManifestPulls } from './pulls.ts'
 import { type Origin, type Registry, repositoryOf, type Upstream } from './registry.ts'
 
-export interface V2Options extends Authorising {
+export interface V2Options {
+  access: Access
+  accounts: { audit: Pick<AccountServices['audit'], 'noteRefusal'> }
+  /** The upstream that this listener mirrors; undefined on the main listener. */
+  mirrorOf: Upstream | undefined
   routes: readonly Row[]
   content: Pick<ApiServices, 'registry' | 'pulls' | 'upstreams'>
   limits: V2Limits
@@ -60,24 +64,53 @@ interface Dispatching extends V2Options {
 /** Does not wait if the identity is already known, so that a pull takes no extra turn of the event loop. */
 function answer(options: Dispatching, matched: Matched<V2Path, Route>): Response | Promise<Response> {
   const { request, path } = matched
-  if (path.kind === 'base' && options.isForV1(request)) throw pullByV1()
+  if (path.kind === 'base' && options.isForV1(request))
+    throw registryError('UNSUPPORTED', 'Docker before 1.6 must use /v1/ here', { status: 404 })
   const query = queryOf(request.url)
-  const asked = { query, repository: resolve(options, request, path, query) }
+  const repository = resolve(options, request, path, query)
   const identity = options.authenticate(request)
   return identity instanceof Promise
-    ? identity.then((one) => handle(options, matched, asked, one))
-    : handle(options, matched, asked, identity)
+    ? identity.then((one) => handle(options, matched, query, repository, one))
+    : handle(options, matched, query, repository, identity)
 }
 
 function handle(
   options: Dispatching,
   { request, path, row, requestId, noted }: Matched<V2Path, Route>,
-  { repository, query }: Pick<Asked, 'repository' | 'query'>,
+  query: URLSearchParams,
+  repository: RepositoryName | undefined,
   identity: Identity,
 ): Response | Promise<Response> {
-  if ('name' in path && repository === undefined) throw unknownRepository(request, path.name)
+  if ('name' in path && repository === undefined) throw unknownRepository(query, path.name)
   noted.account = identity.account
-  const exchange = exchangeOf(options, request, { path, repository, query, identity, requestId, noted })
+  const addressOf = () => {
+    noted.address ??= options.addressOf(request)
+    return noted.address
+  }
+  const exchange: Exchange = {
+    request,
+    path,
+    registry: options.content.registry,
+    pulls: options.content.pulls,
+    // Handlers of paths without a name do not read the repository.
+    repository: repository ?? ('' as RepositoryName),
+    query,
+    identity,
+    caller: () => ({
+      account: identity.account,
+      credential: identity.credential,
+      address: addressOf(),
+      requestId,
+    }),
+    limits: options.limits,
+    bodies: options.bodies.manifests,
+    source: () => options.sourceOf(request, addressOf()),
+    beforeLarge: (bytes) => options.beforeLarge(request, bytes),
+    traffic: options.metrics.traffic,
+    noted,
+    pushes: options.pushes,
+    onBlobBody: options.onBlobBody,
+  }
   authorise(options, exchange, row)
   const ns = repository === undefined ? null : query.get('ns')
   return ns === null ? row.handle(exchange) : withNamespace(row.handle(exchange), ns)
@@ -103,50 +136,6 @@ function challenge(
   return scope === '' ? realm : `${realm},scope="${scope}"`
 }
 
-interface Asked {
-  path: V2Path
-  repository: RepositoryName | undefined
-  query: URLSearchParams
-  identity: Identity
-  requestId: string
-  noted: Noted
-}
-
-function exchangeOf(
-  options: Dispatching,
-  request: Request,
-  { path, repository, query, identity, requestId, noted }: Asked,
-): Exchange {
-  const addressOf = () => {
-    noted.address ??= options.addressOf(request)
-    return noted.address
-  }
-  return {
-    request,
-    path,
-    registry: options.content.registry,
-    pulls: options.content.pulls,
-    // Handlers of paths without a name do not read the repository.
-    repository: repository ?? ('' as RepositoryName),
-    query,
-    identity,
-    caller: () => ({
-      account: identity.account,
-      credential: identity.credential,
-      address: addressOf(),
-      requestId,
-    }),
-    limits: options.limits,
-    bodies: options.bodies.manifests,
-    source: () => options.sourceOf(request, addressOf()),
-    beforeLarge: (bytes) => options.beforeLarge(request, bytes),
-    traffic: options.metrics.traffic,
-    noted,
-    pushes: options.pushes,
-    onBlobBody: options.onBlobBody,
-  }
-}
-
 /** Returns the full name of the path's repository; undefined for a path without one. */
 function resolve(
   options: V2Options,
@@ -163,24 +152,12 @@ function resolve(
   return repositoryOf(options.content.upstreams, origin, path.name, query.get('ns') ?? undefined)
 }
 
-function unknownRepository(request: Request, name: RepositoryName) {
-  const ns = queryOf(request.url).get('ns')
+function unknownRepository(query: URLSearchParams, name: RepositoryName) {
+  const ns = query.get('ns')
   const message = ns
     ? `ns=${ns} is neither this registry nor one of its upstreams`
     : `${name} is an upstream, not a repository: append a repository name`
   return registryError('NAME_UNKNOWN', message)
-}
-
-function pullByV1() {
-  return registryError('UNSUPPORTED', 'Docker before 1.6 must use /v1/ here', { status: 404 })
-}
-
-/** What `authorise` needs. */
-interface Authorising {
-  access: Access
-  accounts: { audit: Pick<AccountServices['audit'], 'noteRefusal'> }
-  /** The upstream that this listener mirrors; undefined on the main listener. */
-  mirrorOf: Upstream | undefined
 }
 
 /**
@@ -188,7 +165,7 @@ interface Authorising {
  * scope could help, DENIED if not. Runs before any lookup, so the response does not reveal what exists.
  */
 function authorise(
-  { access, accounts, mirrorOf }: Authorising,
+  { access, accounts, mirrorOf }: V2Options,
   exchange: Exchange,
   { access: needed }: Route,
 ): void {
