@@ -23,7 +23,7 @@ export function v1Surface({ content, ...options }: V1SurfaceOptions) {
   if (images === undefined) return surface
   const { blobs, usage } = registry
   const dispatch = onDemand(
-    () => import('./dispatch.ts'),
+    () => import('./routes.ts'),
     ({ v1Dispatch }) => ({ handle: v1Dispatch({ ...options, images, blobs, usage, repositories }) }),
   )
   return surface.all('/v1/*', ({ request }) => dispatch(request), { parse: 'none', detail: { hide: true } })

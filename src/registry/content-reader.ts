@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
 import { type ConversionName, convertImage, type Refusal } from '../docker/conversion.ts'
 import { isSchema1, manifestOf, parseSchema1, type Schema1 } from '../docker/schema1.ts'
-import { parseSignedDocument, type SignedDocument, verifySignatures } from '../docker/signed-document.ts'
+import { parseSignedDocument, verifySignatures } from '../docker/signed-document.ts'
 import { type Digest, hexOf } from '../oci/digest.ts'
 import { type ErrorEntry, RegistryError, registryError, tooManyRequests } from '../oci/error.ts'
 import { usedAnnotations } from '../oci/image-config.ts'
@@ -22,15 +22,6 @@ const IDLE_SECONDS_MAX = 30
 
 /** How many questions of each priority may wait for the thread. Further ones are refused. */
 const WAITING_MAX = 64
-
-/** Pushes come first, because anyone who may pull can ask for many descriptions. */
-const PRIORITY: Record<ReadingQuestion['do'], number> = {
-  readPushed: 1,
-  manifestBrief: 0,
-  imageBrief: 0,
-  digestsAfter: 0,
-  convert: 0,
-}
 
 /**
  * How many briefs are cached, and the total size of what they describe, which a brief seldom exceeds. They are keyed by
@@ -92,9 +83,8 @@ export class ContentReader {
   private isStopped = false
 
   constructor(options: ContentReaderOptions = {}) {
-    const { answerSecondsMax = ANSWER_SECONDS_MAX, idleSecondsMax = IDLE_SECONDS_MAX } = options
-    this.answerMilliseconds = answerSecondsMax * 1000
-    this.idleMilliseconds = idleSecondsMax * 1000
+    this.answerMilliseconds = (options.answerSecondsMax ?? ANSWER_SECONDS_MAX) * 1000
+    this.idleMilliseconds = (options.idleSecondsMax ?? IDLE_SECONDS_MAX) * 1000
     this.startThread = options.startThread ?? start
   }
 
@@ -159,8 +149,10 @@ export class ContentReader {
 
   private async read<T>(bytes: Uint8Array, question: ReadingQuestion): Promise<T> {
     if (bytes.length <= INLINE_BYTES_MAX) return answerTo(question) as T
-    const priority = PRIORITY[question.do]
-    if (this.queue.sizeBy({ priority }) >= WAITING_MAX) throw busy()
+    // Pushes come first, because anyone who may pull can ask for many descriptions.
+    const priority = question.do === 'readPushed' ? 1 : 0
+    if (this.queue.sizeBy({ priority }) >= WAITING_MAX)
+      throw tooManyRequests('too many large manifests are being read: try again in a second', 1, 503)
     return await this.queue.add(() => this.ask<T>(question), { priority })
   }
 
@@ -169,10 +161,7 @@ export class ContentReader {
     const thread = this.thread ?? this.startThread(() => this.drop(thread))
     this.thread = thread
     clearTimeout(this.idle)
-    const late = setTimeout(() => {
-      this.drop(thread)
-      void thread.stop()
-    }, this.answerMilliseconds)
+    const late = setTimeout(() => this.end(thread), this.answerMilliseconds)
     try {
       return await thread.ask<T>(question)
     } finally {
@@ -184,11 +173,13 @@ export class ContentReader {
   /** Ends the thread unless it gets another question in time. */
   private endWhenIdle(thread: ReadingThread): void {
     if (this.isStopped || this.thread !== thread) return
-    this.idle = setTimeout(() => {
-      this.drop(thread)
-      void thread.stop()
-    }, this.idleMilliseconds)
+    this.idle = setTimeout(() => this.end(thread), this.idleMilliseconds)
     this.idle.unref()
+  }
+
+  private end(thread: ReadingThread): void {
+    this.drop(thread)
+    void thread.stop()
   }
 
   /** Lets the next question start a new thread. */
@@ -233,10 +224,6 @@ export function answerTo(question: ReadingQuestion): unknown {
   }
 }
 
-function busy() {
-  return tooManyRequests('too many large manifests are being read: try again in a second', 1, 503)
-}
-
 /** Which Docker schema 1 manifests are accepted. */
 export interface Schema1Pushes {
   /** Whether any are accepted. */
@@ -261,13 +248,14 @@ function readPushed(push: ManifestPush, taken: Schema1Pushes): PushedDocument {
   const { bytes, contentType } = push
   checkItems(bytes)
   if (!isSchema1(bytes, contentType)) return { manifest: parseManifest(bytes, contentType), payload: bytes }
-  if (!taken.push) {
+  if (!taken.push)
     throw invalid('this registry does not accept Docker schema 1 manifests: push schema 2 or OCI instead')
-  }
   const document = parseSignedDocument(bytes)
   const schema1 = parseSchema1(document.payload)
   checkNames(push, schema1)
-  checkSignatures(document, taken)
+  if (document.signatures.length === 0 && !taken.unsigned)
+    throw invalid('the manifest has no "signatures": Docker schema 1 manifests must be signed')
+  verifySignatures(document)
   return { manifest: manifestOf(document, schema1), payload: document.payload }
 }
 
@@ -282,13 +270,6 @@ function checkNames({ repository, reference }: ManifestPush, { name, tag }: Sche
       `the manifest names the tag ${shown(tag)}, but was pushed as "${reference.tag}"`,
     )
   }
-}
-
-function checkSignatures(document: SignedDocument, { unsigned }: Schema1Pushes): void {
-  if (document.signatures.length === 0 && !unsigned) {
-    throw invalid('the manifest has no "signatures": Docker schema 1 manifests must be signed')
-  }
-  verifySignatures(document)
 }
 
 function shown(text: string): string {

@@ -33,20 +33,8 @@ interface Budget {
   bytes: number
 }
 
-/**
- * Reads the labels of a manifest: its own annotations, and the labels of its config, or for an index those that all its
- * images have.
- *
- * @param bytes the bytes of the manifest
- */
-export type LabelReader = (
-  repository: RepositoryName,
-  manifest: Manifest,
-  bytes: Uint8Array,
-) => Promise<Labels>
-
 /** Returns the bytes of an image's config; undefined if it is too large, or not in the repository. */
-export type FindConfig = (repository: RepositoryName, digest: Digest) => Promise<Uint8Array | undefined>
+type FindConfig = (repository: RepositoryName, digest: Digest) => Promise<Uint8Array | undefined>
 
 /** Looks for configs among recent pushes, then in the repository. Writing the manifest checks that they exist. */
 export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs, 'findPushed'>): FindConfig {
@@ -63,15 +51,13 @@ export function configReader(blobs: Pick<Blobs, 'open'>, pushed: Pick<SmallBlobs
   }
 }
 
-/** Returns a reader of labels for the content of a data folder. */
-export function labelReader(metadata: Metadata, findConfig: FindConfig): LabelReader {
-  const ofConfig = async (repository: RepositoryName, digest: Digest, budget: Budget): Promise<Labels> => {
-    const bytes = await findConfig(repository, digest)
-    if (bytes === undefined) return {}
-    budget.bytes -= bytes.length
-    return labelsOfConfig(bytes)
-  }
+export type LabelReader = ReturnType<typeof labelReader>
 
+/**
+ * Returns a function that reads the labels of a manifest from its bytes: its own annotations, and the labels of its
+ * config, or for an index those that all its images have.
+ */
+export function labelReader(metadata: Metadata, findConfig: FindConfig) {
   const ofChildren = async (
     repository: RepositoryName,
     bytes: Uint8Array,
@@ -111,12 +97,14 @@ export function labelReader(metadata: Metadata, findConfig: FindConfig): LabelRe
     }
     if (isSchema1Type(mediaType)) return labelsOfConfig(Buffer.from(configOf(bytes)))
     const config = references.find(({ role }) => role === 'config')
-    if (config === undefined || artifactType === undefined || !isImageConfig(artifactType))
-      return annotations ?? {}
-    return { ...(await ofConfig(repository, config.digest, budget)), ...annotations }
+    const isImage = artifactType !== undefined && isImageConfig(artifactType)
+    const found = config && isImage ? await findConfig(repository, config.digest) : undefined
+    if (found === undefined) return annotations ?? {}
+    budget.bytes -= found.length
+    return { ...labelsOfConfig(found), ...annotations }
   }
 
-  return (repository, manifest, bytes) =>
+  return (repository: RepositoryName, manifest: Manifest, bytes: Uint8Array): Promise<Labels> =>
     read(repository, manifest, bytes, 0, { children: CHILDREN_MAX, bytes: BYTES_MAX })
 }
 
@@ -137,28 +125,28 @@ const SCHEMA1 = { push: true, unsigned: true }
 
 export type LabelIndex = ReturnType<typeof labelIndex>
 
-export interface LabelIndexOptions {
+interface LabelParts {
   metadata: Metadata
   reader: Pick<ContentReader, 'readPushed'>
   readLabels: LabelReader
 }
 
 /** Finds the labels that a search shows, for manifests from a push, from an upstream, and from an older data folder. */
-export function labelIndex({ metadata, reader, readLabels }: LabelIndexOptions) {
+export function labelIndex({ metadata, reader, readLabels }: LabelParts) {
   let isStopped = false
   let reading: Promise<void> = Promise.resolve()
-  const read = async (row: UnlabelledManifest): Promise<ReadLabels> => {
-    const { repositoryId, digest } = row
-    return { repositoryId, digest, labels: await ofStored(row).catch(() => []) }
-  }
+  const read = async (row: UnlabelledManifest): Promise<ReadLabels> => ({
+    repositoryId: row.repositoryId,
+    digest: row.digest,
+    labels: await ofStored(row).catch(() => []),
+  })
   const ofStored = async ({ repository, digest, mediaType }: UnlabelledManifest) => {
     const bytes = metadata.manifests.findBytes(digest)
     if (bytes === undefined) return []
-    const manifest =
-      bytes.length <= INLINE_BYTES_MAX
-        ? readManifest(bytes, mediaType)
-        : await readLarge(reader, { repository, digest, mediaType, bytes })
-    return await of(repository, manifest, bytes)
+    if (bytes.length <= INLINE_BYTES_MAX) return await of(repository, readManifest(bytes, mediaType), bytes)
+    const copy = Uint8Array.from(bytes)
+    const push = { repository, reference: { digest }, tags: [], contentType: mediaType, bytes: copy }
+    return await of(repository, (await reader.readPushed(push, SCHEMA1)).manifest, bytes)
   }
   const of = async (repository: RepositoryName, manifest: Manifest, bytes: Uint8Array) =>
     searchableLabels(await readLabels(repository, manifest, bytes))
@@ -184,14 +172,12 @@ export function labelIndex({ metadata, reader, readLabels }: LabelIndexOptions) 
 
     /** Adds the labels of a config that has arrived from an upstream to the manifests that have it. */
     async configArrived(repository: RepositoryName, digest: Digest): Promise<void> {
-      const rows = await metadata.labels.withConfig(repository, digest, BATCH)
-      if (rows.length === 0) return
       const found: ReadLabels[] = []
-      for (const row of rows) {
+      for (const row of await metadata.labels.withConfig(repository, digest, BATCH)) {
         found.push(await read(row))
         await turn()
       }
-      await metadata.write('addLabels', { read: found })
+      if (found.length > 0) await metadata.write('addLabels', { read: found })
     },
 
     /**
@@ -209,16 +195,4 @@ export function labelIndex({ metadata, reader, readLabels }: LabelIndexOptions) 
       await reading.catch(() => {})
     },
   }
-}
-
-interface Stored extends Pick<UnlabelledManifest, 'repository' | 'digest' | 'mediaType'> {
-  bytes: Buffer
-}
-
-async function readLarge(
-  reader: LabelIndexOptions['reader'],
-  { repository, digest, mediaType: contentType, bytes }: Stored,
-): Promise<Manifest> {
-  const push = { repository, reference: { digest }, tags: [], contentType, bytes: Uint8Array.from(bytes) }
-  return (await reader.readPushed(push, SCHEMA1)).manifest
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache'
-import type { Access, Caller, Identity } from '../access/access.ts'
+import type { Access, Caller } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
@@ -23,7 +23,7 @@ import {
   type Uploads,
   unknownIn,
 } from './registry.ts'
-import { type GarbageWindow, type ManifestRow, untaggedMs } from './store.ts'
+import type { GarbageWindow } from './store.ts'
 
 /** The dependencies and settings of the blobs of a data folder. */
 export interface BlobOptions {
@@ -46,8 +46,7 @@ export interface BlobOptions {
 
 /** The blobs of this data folder, by the repositories that link them. */
 export function localBlobs(options: BlobOptions, cache: ReadCache, small: SmallBlobs): Blobs {
-  const { metadata, blobs, access, now, damaged, activity } = options
-  const { keepBlob } = freshPushes(options)
+  const { metadata, blobs, access, now, damaged, activity, garbageWindow } = options
   const unknown = (repository: RepositoryName, digest: Digest) => {
     const error = registryError('BLOB_UNKNOWN', `${repository} has no blob ${digest}`, { detail: { digest } })
     return unknownIn(metadata, repository, error)
@@ -61,6 +60,12 @@ export function localBlobs(options: BlobOptions, cache: ReadCache, small: SmallB
     if (found.unreferencedAt === null) cache.putSize(repository, digest, found.size)
     return found
   }
+  /** Keeps a blob for the grace period, because a push may rely on it. Returns whether it still exists. */
+  const keep = async (repository: RepositoryName, digest: Digest, unreferencedAt: number) => {
+    const at = now()
+    if (at - unreferencedAt <= garbageWindow.graceMs / 2) return true
+    return await metadata.write('renewBlob', { at, repository, digest })
+  }
   return {
     async getSize(repository, digest, principal) {
       const isPusher = principal !== undefined && access.may(principal, 'push', repository)
@@ -73,7 +78,7 @@ export function localBlobs(options: BlobOptions, cache: ReadCache, small: SmallB
       // A small blob in memory needs no await. Clients ask for every blob of an image.
       const isKept =
         (here === true || (await here)) &&
-        (unreferencedAt === null || (await keepBlob(repository, digest, unreferencedAt)))
+        (unreferencedAt === null || (await keep(repository, digest, unreferencedAt)))
       if (isKept) return size
       throw unknown(repository, digest)
     },
@@ -107,7 +112,7 @@ export function localBlobs(options: BlobOptions, cache: ReadCache, small: SmallB
   }
 }
 
-/** A quota is full (403), or the name has become that of an upstream (405). */
+/** A quota is full (403), or the name has become that of an upstream (405): the bytes are removed again. */
 const REFUSED = [403, 405]
 
 /** The uploads of this data folder. */
@@ -117,10 +122,8 @@ export function localUploads(options: BlobOptions, small: SmallBlobs): Uploads {
   const get = async (repository: RepositoryName, id: string): Promise<Upload> => {
     const upload = await uploads.find(repository, id)
     if (upload !== undefined) return upload
-    throw registryError(
-      'BLOB_UPLOAD_UNKNOWN',
-      `${repository} has no upload ${JSON.stringify(id)}: start a new one`,
-    )
+    const message = `${repository} has no upload ${JSON.stringify(id)}: start a new one`
+    throw registryError('BLOB_UPLOAD_UNKNOWN', message)
   }
   return {
     async start(repository, algorithm) {
@@ -185,11 +188,6 @@ function blobPublisher(
       throw await room.explain(error)
     }
   }
-  /** Removes the bytes of a blob whose link was refused, unless another repository has it. */
-  const removeRefused = (digest: Digest) =>
-    locks.remove(digest, async () => {
-      if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
-    })
   const publish = async (
     caller: Caller,
     repository: RepositoryName,
@@ -213,7 +211,10 @@ function blobPublisher(
     try {
       published = await locks.push(digest, work)
     } catch (error) {
-      if (error instanceof RegistryError && REFUSED.includes(error.status)) await removeRefused(digest)
+      if (error instanceof RegistryError && REFUSED.includes(error.status))
+        await locks.remove(digest, async () => {
+          if (!metadata.blobs.isStored(digest)) await blobs.delete(digest)
+        })
       throw error
     }
     // The client need not wait for this. The next start deletes what a crash leaves behind.
@@ -271,52 +272,12 @@ export class ReadCache {
 }
 
 /** A manifest that will be deleted unless something references it. */
-interface ExpiringManifest {
+export interface ExpiringManifest {
   id: number
   /** Since when it has been unreferenced or untagged, in milliseconds since 1970. */
   since: number
   /** How long it is kept after that. */
   keptMs: number
-}
-
-/**
- * Protects content that a push in progress may reference from garbage collection: whatever a caller with push
- * permission finds here stays for at least the grace period. Writes only if it would be deleted earlier.
- */
-export function freshPushes({
-  metadata,
-  access,
-  now,
-  garbageWindow,
-}: Pick<BlobOptions, 'metadata' | 'access' | 'now' | 'garbageWindow'>) {
-  const { graceMs } = garbageWindow
-  return {
-    /** Keeps a blob for the grace period. Returns whether it still exists. */
-    async keepBlob(repository: RepositoryName, digest: Digest, unreferencedAt: number): Promise<boolean> {
-      const at = now()
-      if (at - unreferencedAt <= graceMs / 2) return true
-      return await metadata.write('renewBlob', { at, repository, digest })
-    },
-
-    /** Keeps a manifest for the grace period if the caller may push. Returns whether it still exists. */
-    async keepManifest(
-      identity: Identity,
-      repository: RepositoryName,
-      { id, since, keptMs }: ExpiringManifest,
-    ): Promise<boolean> {
-      const at = now()
-      if (since + keptMs - at >= graceMs || !access.may(identity, 'push', repository)) return true
-      // Half a grace period more than promised, so that the next request need not write again.
-      return await metadata.write('renewManifest', { id, since: at - keptMs + 1.5 * graceMs })
-    },
-
-    /** Returns when the manifest will be deleted; undefined if it stays. */
-    expiryOf({ id, unreferencedAt, untaggedAt, untaggedDays }: ManifestRow): ExpiringManifest | undefined {
-      if (unreferencedAt !== null) return { id, since: unreferencedAt, keptMs: garbageWindow.windowMs }
-      const keptMs = untaggedAt === null ? undefined : untaggedMs(garbageWindow, untaggedDays)
-      return untaggedAt === null || keptMs === undefined ? undefined : { id, since: untaggedAt, keptMs }
-    },
-  }
 }
 
 /** The memory for recently read or pushed blobs, in bytes. */

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache'
+import type { Identity } from '../access/access.ts'
 import { matchesPattern, parseRepositoryPattern, type RepositoryPattern } from '../access/patterns.ts'
 import { ConfigError } from '../config/values.ts'
 import { isSchema1Type } from '../docker/schema1.ts'
@@ -10,8 +11,9 @@ import { isImageConfig, isIndex } from '../oci/media-type.ts'
 import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
 import type { ContentReader, Schema1Pushes } from './content-reader.ts'
 import type { LabelReader } from './labels.ts'
-import { type BlobOptions, type CachedManifest, freshPushes, type ReadCache } from './local-blobs.ts'
+import type { BlobOptions, CachedManifest, ExpiringManifest, ReadCache } from './local-blobs.ts'
 import { type BeforeLarge, type Manifests, unknownIn, unknownManifest } from './registry.ts'
+import { type GarbageWindow, type ManifestRow, untaggedMs } from './store.ts'
 
 /** A larger manifest waits before it is read. */
 const LARGE_BYTES = 256 * 1024
@@ -46,15 +48,15 @@ export function localManifests(
 ): Manifests {
   const { metadata, access, activity, now, checkAllowed, schema1, reader, largePushes } = options
   const optionalRoles: ManifestReference['role'][] = OPTIONAL_ROLES[options.sparse]
-  const { keepManifest, expiryOf } = freshPushes(options)
-  const read = manifestReader(options, cache, expiryOf)
+  const read = manifestReader(options, cache)
+  const keep = manifestKeeper(options)
   return {
     async get(repository, reference, principal, beforeLarge) {
       if (principal && access.may(principal, 'push', repository)) activity.note(repository)
       const found = await read(repository, reference, beforeLarge)
       const { expiry } = found
-      if (expiry && principal && !(await keepManifest(principal, repository, expiry)))
-        throw unknownManifestIn(metadata, repository, reference)
+      if (expiry && principal && !(await keep(principal, repository, expiry)))
+        throw unknownIn(metadata, repository, unknownManifest(repository, reference))
       return found
     },
 
@@ -99,11 +101,7 @@ export function localManifests(
 }
 
 /** Returns a function that reads manifests from the cache or the database. */
-function manifestReader(
-  { metadata, now }: ManifestOptions,
-  cache: ReadCache,
-  expiryOf: ReturnType<typeof freshPushes>['expiryOf'],
-) {
+function manifestReader({ metadata, now, garbageWindow }: ManifestOptions, cache: ReadCache) {
   return async (
     repository: RepositoryName,
     reference: Reference,
@@ -121,15 +119,38 @@ function manifestReader(
       // The tag may have moved meanwhile, and the cache was cleared then.
       row = metadata.manifests.find(repository, reference, now())
     }
-    if (row === undefined) throw unknownManifestIn(metadata, repository, reference)
+    if (row === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
     const { digest, mediaType } = row
     const expiresAt = row.expiresAt ?? undefined
     const bytes = metadata.manifests.findBytes(row.storedAs)
     // The bytes were damaged. Pushing the manifest again restores them.
-    if (bytes === undefined) throw unknownManifestIn(metadata, repository, reference)
-    const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row) }
+    if (bytes === undefined) throw unknownIn(metadata, repository, unknownManifest(repository, reference))
+    const found = { digest, mediaType, expiresAt, bytes, expiry: expiryOf(row, garbageWindow) }
     cache.putManifest(repository, name, found)
     return found
+  }
+}
+
+/** Returns when a manifest will be deleted; undefined if it stays. */
+function expiryOf(
+  { id, unreferencedAt, untaggedAt, untaggedDays }: ManifestRow,
+  window: GarbageWindow,
+): ExpiringManifest | undefined {
+  if (unreferencedAt !== null) return { id, since: unreferencedAt, keptMs: window.windowMs }
+  const keptMs = untaggedAt === null ? undefined : untaggedMs(window, untaggedDays)
+  return untaggedAt === null || keptMs === undefined ? undefined : { id, since: untaggedAt, keptMs }
+}
+
+/**
+ * Returns a function that keeps a manifest for the grace period if the caller may push, because a push may rely on it. It
+ * returns whether the manifest still exists, and writes only if it would be deleted earlier.
+ */
+function manifestKeeper({ metadata, access, now, garbageWindow: { graceMs } }: ManifestOptions) {
+  return async (identity: Identity, repository: RepositoryName, { id, since, keptMs }: ExpiringManifest) => {
+    const at = now()
+    if (since + keptMs - at >= graceMs || !access.may(identity, 'push', repository)) return true
+    // Half a grace period more than promised, so that the next request need not write again.
+    return await metadata.write('renewManifest', { id, since: at - keptMs + 1.5 * graceMs })
   }
 }
 
@@ -138,14 +159,6 @@ function verifyDigest(digest: Digest, sha256: Digest, bytes: Uint8Array): void {
   const actual = algorithm === 'sha256' ? sha256 : digestOf(bytes, algorithm)
   if (actual === digest) return
   throw registryError('DIGEST_INVALID', `the manifest (${bytes.length} bytes) is ${actual}, not ${digest}`)
-}
-
-function unknownManifestIn(
-  metadata: ManifestOptions['metadata'],
-  repository: RepositoryName,
-  reference: Reference,
-) {
-  return unknownIn(metadata, repository, unknownManifest(repository, reference))
 }
 
 /** Throws DENIED if the repository does not accept manifests of this type. */
@@ -231,10 +244,8 @@ const WAITING_MAX = 8
 /** How many accounts have the time of their last turn recorded. */
 const SERVED_MAX = 1000
 
-type Account = string | undefined
-
 interface Waiting {
-  account: Account
+  account: string
   turn: PromiseWithResolvers<void>
 }
 
@@ -246,7 +257,8 @@ interface Waiting {
 export class LargePushes {
   /** In the order in which they came. */
   private waiting: Waiting[] = []
-  private readonly byAccount = new Map<Account, number>()
+  /** How many each account has in progress or waiting. */
+  private readonly counts = new Map<string, number>()
   private readonly servedAt = new LRUCache<string, number>({ max: SERVED_MAX })
   private turns = 0
   /** A write or the rest after it. */
@@ -262,46 +274,54 @@ export class LargePushes {
    *
    * @throws RegistryError TOOMANYREQUESTS when too many large ones wait; and whatever `write` throws
    */
-  async write<T>(account: Account, references: number, write: () => Promise<T>): Promise<T> {
+  async write<T>(caller: string | undefined, references: number, write: () => Promise<T>): Promise<T> {
     if (references <= REFERENCES_MAX) return await write()
+    const account = caller ?? ''
     if (this.isFull(account)) throw busy()
-    this.byAccount.set(account, this.countOf(account) + 1)
+    this.counts.set(account, this.countOf(account) + 1)
     try {
       await this.takeTurn(account)
-      return await this.writeRested(write)
+      const began = performance.now()
+      try {
+        return await write()
+      } finally {
+        void this.sleep((performance.now() - began) * REST_FACTOR).then(() => this.beginNext())
+      }
     } finally {
-      this.forget(account)
+      const left = this.countOf(account) - 1
+      if (left > 0) this.counts.set(account, left)
+      else this.counts.delete(account)
     }
   }
 
   /**
-   * Deletes or restores a manifest. A large one waits for its turn, because the garbage state of each reference may
-   * change.
-   *
-   * @param bytes its size
-   * @throws what `write` throws
+   * Deletes or restores a manifest of so many bytes. A large one waits for its turn, because the garbage state of each
+   * reference may change. Throws what `change` throws.
    */
-  async change<T>(account: Account, bytes: number, change: () => Promise<T>): Promise<T> {
-    return await this.write(account, bytes / REFERENCE_BYTES, change)
+  async change<T>(caller: string | undefined, bytes: number, change: () => Promise<T>): Promise<T> {
+    return await this.write(caller, bytes / REFERENCE_BYTES, change)
   }
 
   /**
-   * Refuses a manifest that may be large, before it is parsed, while too many are waiting.
+   * Refuses a manifest of so many bytes, before it is parsed, if it may be large and too many are waiting.
    *
-   * @param bytes its size
    * @throws RegistryError TOOMANYREQUESTS
    */
-  check(account: Account, bytes: number): void {
-    if (bytes > REFERENCES_MAX * REFERENCE_BYTES && this.isFull(account)) throw busy()
+  check(caller: string | undefined, bytes: number): void {
+    if (bytes > REFERENCES_MAX * REFERENCE_BYTES && this.isFull(caller ?? '')) throw busy()
   }
 
-  private isFull(account: Account): boolean {
+  private isFull(account: string): boolean {
     if (this.countOf(account) >= PER_ACCOUNT_MAX) return true
     return this.waiting.length >= WAITING_MAX && this.findDisplaced(account) === undefined
   }
 
+  private countOf(account: string): number {
+    return this.counts.get(account) ?? 0
+  }
+
   /** Resolves when it is the account's turn. Rejects when another account needs the place. */
-  private async takeTurn(account: Account): Promise<void> {
+  private async takeTurn(account: string): Promise<void> {
     if (!this.isBusy) return this.begin(account)
     if (this.waiting.length >= WAITING_MAX) {
       const displaced = this.findDisplaced(account)
@@ -314,19 +334,19 @@ export class LargePushes {
   }
 
   /** Returns the newest one of an account that has two waiting, which an account without any may displace. */
-  private findDisplaced(account: Account): Waiting | undefined {
-    const waitingOf = (one: Account) => this.waiting.filter((other) => other.account === one).length
+  private findDisplaced(account: string): Waiting | undefined {
+    const waitingOf = (one: string) => this.waiting.filter((other) => other.account === one).length
     if (waitingOf(account) > 0) return undefined
     return this.waiting.findLast((one) => waitingOf(one.account) > 1)
   }
 
-  private begin(account: Account): void {
+  private begin(account: string): void {
     this.isBusy = true
-    this.servedAt.set(turnKey(account), ++this.turns)
+    this.servedAt.set(account, ++this.turns)
   }
 
   private beginNext(): void {
-    const servedAt = ({ account }: Waiting) => this.servedAt.peek(turnKey(account)) ?? 0
+    const servedAt = ({ account }: Waiting) => this.servedAt.peek(account) ?? 0
     // The sort is stable: of those that had no turn, the oldest is first.
     const [next] = this.waiting.toSorted((a, b) => servedAt(a) - servedAt(b))
     this.isBusy = false
@@ -335,35 +355,9 @@ export class LargePushes {
     this.begin(next.account)
     next.turn.resolve()
   }
-
-  private countOf(account: Account): number {
-    return this.byAccount.get(account) ?? 0
-  }
-
-  private async writeRested<T>(write: () => Promise<T>): Promise<T> {
-    const began = performance.now()
-    try {
-      return await write()
-    } finally {
-      void this.sleep((performance.now() - began) * REST_FACTOR).then(() => this.beginNext())
-    }
-  }
-
-  private forget(account: Account): void {
-    const left = this.countOf(account) - 1
-    if (left > 0) this.byAccount.set(account, left)
-    else this.byAccount.delete(account)
-  }
-}
-
-function turnKey(account: Account): string {
-  return account ?? ''
 }
 
 function busy() {
-  return tooManyRequests(
-    `too many manifests with more than ${REFERENCES_MAX} references are being changed: try again soon`,
-    5,
-    503,
-  )
+  const message = `too many manifests with more than ${REFERENCES_MAX} references are being changed: try again soon`
+  return tooManyRequests(message, 5, 503)
 }

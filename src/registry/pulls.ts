@@ -134,21 +134,13 @@ export class NegotiatedManifests implements ManifestPulls {
       return { ...image, warning: stored.warning, varies: true }
     if (need === 'none') return undefined
     if (image !== undefined && isSchema1Type(image.mediaType)) return await this.present(image, client)
-    const converted = await this.convert(repository, tag, image)
+    const { os, architecture } = PLATFORM
+    const converted = image
+      ? await this.conversions.convert(repository, tag, image)
+      : { refusal: `it is an index, and no image for ${os}/${architecture} of it is stored here` }
     if (!('refusal' in converted)) return asSent(converted, accept)
     if (need === 'must') throw unreadable(repository, tag, converted.refusal)
     return undefined
-  }
-
-  private async convert(
-    repository: RepositoryName,
-    tag: Tag,
-    image: StoredManifest | undefined,
-  ): Promise<ConvertedImage | Refusal> {
-    if (image !== undefined) return await this.conversions.convert(repository, tag, image)
-    return {
-      refusal: `it is an index, and no image for ${PLATFORM.os}/${PLATFORM.architecture} of it is stored here`,
-    }
   }
 
   private async byDigest(
@@ -159,7 +151,9 @@ export class NegotiatedManifests implements ManifestPulls {
   ): Promise<SentManifest> {
     const stored = await found(this.manifests.get(repository, { digest }, principal, client.beforeLarge))
     if (!(stored instanceof RegistryError)) {
-      return isSchema1Type(stored.mediaType) ? await this.present(stored, client, false) : fixed(stored)
+      const { mediaType, bytes } = stored
+      if (isSchema1Type(mediaType)) return await this.present(stored, client, false)
+      return { digest: stored.digest, mediaType, bytes, varies: false }
     }
     const converted = this.setting === 'never' ? undefined : await this.conversions.find(repository, digest)
     if (converted === undefined) throw stored
@@ -211,16 +205,12 @@ export class NegotiatedManifests implements ManifestPulls {
   }
 }
 
-/** Returns a manifest that is the same for every client. */
-function fixed({ digest, mediaType, bytes }: StoredManifest): SentManifest {
-  return { digest, mediaType, bytes, varies: false }
-}
-
 function asSent({ digest, payload, signed }: ConvertedImage, accept: Accept): SentManifest {
   const warning = 'this manifest was converted to Docker schema 1 because the client accepts nothing newer'
-  return wantsUnsigned(accept)
-    ? { digest, mediaType: UNSIGNED, bytes: payload, varies: true, warning }
-    : { digest, mediaType: SIGNED, bytes: signed, varies: true, warning }
+  const sent = wantsUnsigned(accept)
+    ? { mediaType: UNSIGNED, bytes: payload }
+    : { mediaType: SIGNED, bytes: signed }
+  return { digest, ...sent, varies: true, warning }
 }
 
 /** Returns the manifest, or the error if there is none. */
@@ -360,7 +350,7 @@ export class Conversions {
   ): Promise<ConvertedImage | Refusal> {
     const known = this.running.get(key)
     if (known !== undefined) return await known
-    if (this.queue.size >= CONVERSIONS_WAITING_MAX) throw tooMany()
+    if (this.queue.size >= CONVERSIONS_WAITING_MAX) throw tooManyRequests(TOO_MANY, 1)
     const running = this.queue.add(() => this.make(repository, tag, image))
     this.running.set(key, running)
     try {
@@ -406,13 +396,11 @@ export class Conversions {
     repository: RepositoryName,
     digest: Digest,
   ): Promise<{ bytes: Uint8Array } | Refusal> {
-    const { blobs } = this.registry
     try {
-      const blob = await blobs.open(repository, digest)
+      const blob = await this.registry.blobs.open(repository, digest)
       const bytes = await readBlob(blob, CONFIG_BYTES_MAX)
-      return bytes
-        ? { bytes }
-        : { refusal: `its config has ${blob.size} bytes, more than ${CONFIG_BYTES_MAX}` }
+      if (bytes) return { bytes }
+      return { refusal: `its config has ${blob.size} bytes, more than ${CONFIG_BYTES_MAX}` }
     } catch (error) {
       if (error instanceof RegistryError && error.status === 404) return NOT_HERE
       throw error
@@ -420,10 +408,7 @@ export class Conversions {
   }
 }
 
-function tooMany(): RegistryError {
-  const message = 'too many images are being converted to Docker schema 1: try again in a second'
-  return tooManyRequests(message, 1)
-}
+const TOO_MANY = 'too many images are being converted to Docker schema 1: try again in a second'
 
 /** The fact of the installation that holds the key of conversions. */
 const KEY_FACT = 'schema1-signing-key'
@@ -444,10 +429,7 @@ export function localConversions({ metadata, uploads, locks, now }: ConversionOp
 
     async put(repository, source, { digest, hasEmptyLayer }) {
       const call = { ...source, at: now(), repository, digest }
-      if (!hasEmptyLayer) {
-        await metadata.write('putConversion', { ...call, layer: undefined })
-        return
-      }
+      if (!hasEmptyLayer) return await metadata.write('putConversion', { ...call, layer: undefined })
       const bytes = new Uint8Array(Buffer.from(EMPTY_LAYER.base64, 'base64'))
       const upload = uploads.start(repository, 'sha256')
       try {

@@ -17,23 +17,19 @@ import type { Exchange, Row } from './dispatch.ts'
 import type { PullingClient, SentManifest } from './pulls.ts'
 import type { Listing, Page, PushedManifest, UploadState, Uploads } from './registry.ts'
 
+const READ: Row['methods'] = ['GET', 'HEAD']
+
 /** Every endpoint of the distribution-spec, in the order of its table of endpoints. Start reading here. */
 export function routes(): readonly Row[] {
   return [
-    { id: 'v2GetBase', methods: ['GET', 'HEAD'], path: 'base', access: 'base', handle: getBase },
-    { id: 'v2GetBlob', methods: ['GET', 'HEAD'], path: 'blob', access: 'pull', handle: getBlob },
-    {
-      id: 'v2GetManifest',
-      methods: ['GET', 'HEAD'],
-      path: 'manifest',
-      access: 'pull',
-      handle: getManifest(),
-    },
+    { id: 'v2GetBase', methods: READ, path: 'base', access: 'base', handle: getBase },
+    { id: 'v2GetBlob', methods: READ, path: 'blob', access: 'pull', handle: getBlob },
+    { id: 'v2GetManifest', methods: READ, path: 'manifest', access: 'pull', handle: getManifest() },
     { id: 'v2StartUpload', methods: ['POST'], path: 'uploads', access: 'push', handle: postUpload },
     { id: 'v2AppendUpload', methods: ['PATCH'], path: 'upload', access: 'push', handle: patchUpload },
     { id: 'v2CompleteUpload', methods: ['PUT'], path: 'upload', access: 'push', handle: putUpload },
     { id: 'v2PutManifest', methods: ['PUT'], path: 'manifest', access: 'push', handle: putManifest },
-    { id: 'v2ListTags', methods: ['GET', 'HEAD'], path: 'tags', access: 'pull', handle: listTags },
+    { id: 'v2ListTags', methods: READ, path: 'tags', access: 'pull', handle: listTags },
     {
       id: 'v2DeleteManifest',
       methods: ['DELETE'],
@@ -42,22 +38,10 @@ export function routes(): readonly Row[] {
       handle: deleteManifest,
     },
     { id: 'v2DeleteBlob', methods: ['DELETE'], path: 'blob', access: 'delete', handle: deleteBlob },
-    {
-      id: 'v2ListReferrers',
-      methods: ['GET', 'HEAD'],
-      path: 'referrers',
-      access: 'pull',
-      handle: listReferrers,
-    },
-    { id: 'v2GetUpload', methods: ['GET', 'HEAD'], path: 'upload', access: 'push', handle: getUpload },
+    { id: 'v2ListReferrers', methods: READ, path: 'referrers', access: 'pull', handle: listReferrers },
+    { id: 'v2GetUpload', methods: READ, path: 'upload', access: 'push', handle: getUpload },
     { id: 'v2CancelUpload', methods: ['DELETE'], path: 'upload', access: 'push', handle: deleteUpload },
-    {
-      id: 'v2ListRepositories',
-      methods: ['GET', 'HEAD'],
-      path: 'catalog',
-      access: 'catalog',
-      handle: listRepositories,
-    },
+    { id: 'v2ListRepositories', methods: READ, path: 'catalog', access: 'catalog', handle: listRepositories },
   ]
 }
 
@@ -109,14 +93,9 @@ function headersOf({ digest, mediaType, bytes, varies, warning }: SentManifest):
 }
 
 /** Reports whether cached headers fit: the same bytes can be requested by another name or by another client. */
-function isSentSo(known: SentManifest, sent: SentManifest): boolean {
-  const { digest, mediaType, varies, warning } = sent
-  return (
-    known.digest === digest &&
-    known.mediaType === mediaType &&
-    known.varies === varies &&
-    known.warning === warning
-  )
+function isSentSo(a: SentManifest, b: SentManifest): boolean {
+  const isSame = a.digest === b.digest && a.mediaType === b.mediaType
+  return isSame && a.varies === b.varies && a.warning === b.warning
 }
 
 function clientOf({ request: { headers }, beforeLarge }: Exchange<'manifest'>): PullingClient {
@@ -191,15 +170,16 @@ function contentTypeOf(request: Request): string | undefined {
 }
 
 /** end-2: returns a blob, or a range of it. HEAD does not read it. */
-function getBlob({
-  request,
-  registry: { blobs },
-  repository,
-  path: { digest },
-  identity,
-  onBlobBody,
-}: Exchange<'blob'>): Promise<Response> {
-  return blobResponse({ request, blobs, repository, digest, principal: identity, onBlobBody })
+function getBlob({ request, registry, repository, path, identity, onBlobBody }: Exchange<'blob'>) {
+  const { digest } = path
+  return blobResponse({
+    request,
+    blobs: registry.blobs,
+    repository,
+    digest,
+    principal: identity,
+    onBlobBody,
+  })
 }
 
 /** end-10: deletes the blob from the repository; it can be restored. */
@@ -253,11 +233,8 @@ async function patchUpload(exchange: Exchange<'upload'>): Promise<Response> {
 async function putUpload(exchange: Exchange<'upload'>): Promise<Response> {
   const { path, repository, query, caller, pushes } = exchange
   const text = query.get('digest')
-  if (text === null)
-    throw registryError(
-      'DIGEST_INVALID',
-      'the "digest" parameter is missing: it is required to complete an upload',
-    )
+  const missing = 'the "digest" parameter is missing: it is required to complete an upload'
+  if (text === null) throw registryError('DIGEST_INVALID', missing)
   const digest = parseDigest(text)
   return await inOrder(path.name, path.id, async () => {
     const size = await uploadsOf(exchange).commit(caller(), repository, path.id, digest, chunkOf(exchange))
@@ -281,10 +258,8 @@ async function deleteUpload(exchange: Exchange<'upload'>): Promise<Response> {
 
 function uploadsOf({ registry }: Pick<Exchange, 'registry'>): Uploads {
   if (registry.uploads) return registry.uploads
-  throw registryError(
-    'UNSUPPORTED',
-    'this repository caches an upstream and cannot be pushed to: push to the upstream',
-  )
+  const message = 'this repository caches an upstream and cannot be pushed to: push to the upstream'
+  throw registryError('UNSUPPORTED', message)
 }
 
 function created(name: RepositoryName, digest: string): Response {
@@ -317,36 +292,26 @@ async function inOrder(name: RepositoryName, id: string, work: () => Promise<Res
   }
 }
 
-/** What a body is made of. */
-type Sent = Pick<Exchange, 'request' | 'identity' | 'source'>
-
-function chunkOf(exchange: Sent): UploadBody {
+function chunkOf(exchange: Omit<Exchange, 'path'>): UploadBody {
   const { request } = exchange
   const header = request.headers.get('content-range')
   if (header === null) return bodyOf(exchange)
   const range = parseContentRange(header)
   if (range === undefined) {
-    throw registryError(
-      'BLOB_UPLOAD_INVALID',
-      `invalid Content-Range ${JSON.stringify(header)}: use "<start>-<end>"`,
-    )
+    const message = `invalid Content-Range ${JSON.stringify(header)}: use "<start>-<end>"`
+    throw registryError('BLOB_UPLOAD_INVALID', message)
   }
-  checkLength(request, range)
-  return bodyOf(exchange, range.start)
-}
-
-/** Also accepts the byte after the last one as the end, which some clients send. */
-function checkLength(request: Request, { start, last }: { start: number; last: number }): void {
+  const { start, last } = range
   const length = request.headers.get('content-length')
-  if (length === null || last - start + 1 === Number(length) || last - start === Number(length)) return
-  throw registryError(
-    'SIZE_INVALID',
-    `the Content-Range ${start}-${last} does not match the Content-Length of ${length}`,
-  )
+  // Some clients send the byte after the last one as the end.
+  if (length === null || last - start + 1 === Number(length) || last - start === Number(length))
+    return bodyOf(exchange, start)
+  const message = `the Content-Range ${start}-${last} does not match the Content-Length of ${length}`
+  throw registryError('SIZE_INVALID', message)
 }
 
 /** Reads the body only when the store asks for it, so that it takes no memory until then. */
-function bodyOf({ request, identity, source }: Sent, offset?: number): UploadBody {
+function bodyOf({ request, identity, source }: Omit<Exchange, 'path'>, offset?: number): UploadBody {
   return {
     // Clients behind one address are told apart by their accounts.
     client: () => identity.account ?? source().client ?? '',
@@ -372,10 +337,8 @@ function algorithmOf(query: URLSearchParams): DigestAlgorithm {
   if (name === null) return 'sha256'
   const algorithm = tryParseAlgorithm(name)
   if (algorithm !== undefined) return algorithm
-  throw registryError(
-    'DIGEST_INVALID',
-    `unsupported digest algorithm ${JSON.stringify(name)}: use sha256 or sha512`,
-  )
+  const message = `unsupported digest algorithm ${JSON.stringify(name)}: use sha256 or sha512`
+  throw registryError('DIGEST_INVALID', message)
 }
 
 /** end-8: lists the tags of a repository, in byte order. */
@@ -383,10 +346,8 @@ async function listTags(exchange: Exchange<'tags'>): Promise<Response> {
   const { registry, repository, path } = exchange
   const page = pageOf(exchange)
   const listing = await registry.tags.list(repository, page)
-  return Response.json(
-    { name: path.name, tags: listing.items },
-    { headers: listHeaders(exchange, page, listing) },
-  )
+  const headers = listHeaders(exchange, page, listing)
+  return Response.json({ name: path.name, tags: listing.items }, { headers })
 }
 
 /** Docker's catalog: lists the repositories that the caller may pull from. */
@@ -422,20 +383,12 @@ function listHeaders(
 }
 
 /** end-12: returns an index of the manifests with this subject. */
-async function listReferrers({
-  registry,
-  repository,
-  path,
-  query,
-}: Exchange<'referrers'>): Promise<Response> {
+async function listReferrers(exchange: Exchange<'referrers'>): Promise<Response> {
+  const { registry, repository, path, query } = exchange
   const artifactType = query.get('artifactType') || undefined
   const last = tryParseDigest(query.get('last') ?? '')
-  const {
-    items,
-    more,
-    next: cursor,
-    warning,
-  } = await registry.referrers.list(repository, path.digest, { artifactType, last })
+  const found = await registry.referrers.list(repository, path.digest, { artifactType, last })
+  const { items, more, next: cursor, warning } = found
   const headers: Record<string, string> = { 'content-type': MEDIA_TYPE.ociIndex, ...warningOf(warning) }
   if (artifactType !== undefined) headers['oci-filters-applied'] = 'artifactType'
   const end = cursor ?? items.at(-1)?.digest

@@ -54,18 +54,19 @@ export type TagTarget = Omit<TagNow, 'checkedAt' | 'version'> & Partial<Pick<Tag
 
 export type TagRows = ReturnType<typeof tagRows>
 
-interface TagParts {
-  recordEvent: RecordEvent
-  lines: TagLines
-  reach: Reachability
-  version: VersionOfCall
-}
-
 /**
  * Creates, moves and removes the rows of tags, each with an entry in the history. No other code writes them. An
  * expired tag is removed, with the time of its expiry, before anything else is done with it.
  */
-export function tagRows(db: Db, { recordEvent, lines, reach, version }: TagParts) {
+export function tagRows(
+  db: Db,
+  {
+    recordEvent,
+    lines,
+    reach,
+    version,
+  }: { recordEvent: RecordEvent; lines: TagLines; reach: Reachability; version: VersionOfCall },
+) {
   const statements = tagStatements(db)
   const repositories = selectBy(db, repository, 'id')
 
@@ -197,8 +198,9 @@ export interface TagWrite extends Write {
 const TAGS_READ = 200
 
 /** Moves and deletes tags, within the repository's rules of immutability. */
-export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable }: Immutability) {
-  const remove = (repositoryId: number, name: Tag, move: Move, isDecided = false): boolean => {
+export function tagMoves(rows: TagRows, immutable: Immutability) {
+  const { rulesOf, isImmutable, refuseImmutable } = immutable
+  const remove: RemoveTag = (repositoryId, name, move, isDecided = false) => {
     const row = rows.find(repositoryId, name, move.at)
     if (row === undefined) return false
     if (!isDecided) refuseImmutable(repositoryId, name, row)
@@ -250,24 +252,16 @@ export function tagMoves(rows: TagRows, { rulesOf, isImmutable, refuseImmutable 
     /** Reports whether some tags of the repository are immutable. */
     hasImmutable: (repositoryId: number): boolean => rulesOf(repositoryId) !== undefined,
 
-    ...manyTags(rows, { remove, rulesOf, refuseImmutable }),
+    ...manyTags(rows, immutable, remove),
   }
 }
 
-interface Removal {
-  remove: (repositoryId: number, name: Tag, move: Move, isDecided?: boolean) => boolean
-  rulesOf: Immutability['rulesOf']
-  refuseImmutable: Immutability['refuseImmutable']
-}
+/** Deletes a tag; one that the caller has decided on, even if it is immutable. Returns whether it existed. */
+type RemoveTag = (repositoryId: number, name: Tag, move: Move, isDecided?: boolean) => boolean
 
 /** Moves many tags, some at a time. */
-function manyTags(rows: TagRows, { remove, rulesOf, refuseImmutable }: Removal) {
-  const removeUntil = (
-    isOver: () => boolean,
-    repositoryId: number,
-    manifestId: number,
-    move: Move,
-  ): boolean => {
+function manyTags(rows: TagRows, { rulesOf, refuseImmutable }: Immutability, remove: RemoveTag) {
+  const removeUntil = (isOver: () => boolean, repositoryId: number, manifestId: number, move: Move) => {
     for (;;) {
       const names = rows.pointingAt(manifestId, TAGS_READ)
       for (const name of names) {
@@ -330,9 +324,6 @@ function isSooner(end: number | null, other: number | null): boolean {
   return end !== null && (other === null || end < other)
 }
 
-/** Returns the rule by which a tag is immutable, in words; undefined if it is not. */
-type FindRule = (name: Tag) => string | undefined
-
 export type Immutability = ReturnType<typeof immutability>
 
 /** The rules of immutable tags, which can be neither moved nor deleted. */
@@ -343,7 +334,8 @@ export function immutability(db: Db) {
       .from(repository)
       .where(eq(repository.id, id)),
   )
-  const rulesOf = (repositoryId: number): FindRule | undefined => {
+  /** The function returns the rule by which a tag is immutable, in words; undefined if it is not. */
+  const rulesOf = (repositoryId: number): ((name: Tag) => string | undefined) | undefined => {
     const { all = false, patterns = [] } = settings.get({ id: repositoryId }) ?? {}
     if (all) return () => 'all tags of this repository are immutable'
     if (patterns.length === 0) return undefined
