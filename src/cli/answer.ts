@@ -10,7 +10,7 @@ import {
 } from './output.ts'
 
 /** The result of a verb. With --json the API's own JSON is printed, otherwise a table, a card or a line. */
-export type Result = Listing | Card | Line | Raw | FileBytes
+export type Result = Listing | Card | Line | Content
 
 /** A list of the API, which is fetched and printed page by page. */
 export interface Listing {
@@ -36,14 +36,9 @@ export interface Line {
   line: string
 }
 
-/** The content of a file, of any size and kind. */
-export interface FileBytes {
+/** Content of any size and kind, which is printed as it is. */
+interface Content {
   bytes: Response
-}
-
-/** A text that is printed as it is. */
-export interface Raw {
-  raw: Response
 }
 
 export interface PrintOptions extends PageOptions {
@@ -57,27 +52,19 @@ export async function printAnswer(
   terminal: Terminal,
   options: PrintOptions,
 ): Promise<void> {
-  if ('raw' in answer) return printRaw(answer.raw, terminal)
   if ('bytes' in answer) return printContent(answer.bytes, terminal)
   if ('list' in answer) {
-    const page = { ...options, limit: options.limit ?? answer.limit }
-    return options.asJson
-      ? listAsJson(answer, client, terminal, page)
-      : listAsTable(answer, client, terminal, page)
+    const print = options.asJson ? listAsJson : listAsTable
+    return print(answer, client, terminal, { ...options, limit: options.limit ?? answer.limit })
   }
   if (options.asJson) return terminal.write(answer.value === undefined ? '' : `${jsonText(answer.value)}\n`)
   if ('line' in answer) return terminal.write(`${sanitize(answer.line)}\n`)
   return printCard(answer, terminal)
 }
 
-async function printRaw(response: Response, terminal: Terminal): Promise<void> {
-  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(await response.arrayBuffer())
-  await terminal.write(terminal.isForPeople ? escapeControls(text) : text)
-}
-
 /** Writes content as it arrives. A terminal gets it as text without control characters, which could control it. */
 async function printContent({ body }: Response, terminal: Terminal): Promise<void> {
-  const decoder = new TextDecoder()
+  const decoder = new TextDecoder('utf-8', { ignoreBOM: true })
   for await (const chunk of body ?? []) {
     await terminal.write(
       terminal.isForPeople ? escapeControls(decoder.decode(chunk, { stream: true })) : chunk,
@@ -100,12 +87,8 @@ async function listAsJson({ list }: Listing, client: AdminClient, terminal: Term
   await terminal.write(`${separator === '\n' ? '' : '\n  '}]${end}\n}\n`)
 }
 
-async function listAsTable(
-  { list, columns, none, sum }: Listing,
-  client: AdminClient,
-  terminal: Terminal,
-  options: PageOptions,
-): Promise<void> {
+async function listAsTable(listing: Listing, client: AdminClient, terminal: Terminal, options: PageOptions) {
+  const { list, columns, none, sum } = listing
   const { TableWriter } = await import('./table.ts')
   const table = new TableWriter(columns, terminal)
   let count = 0

@@ -89,11 +89,6 @@ export function escapeControls(json: string): string {
   return json.replaceAll(/[\x7f-\x9f]/g, (control) => `\\u00${control.charCodeAt(0).toString(16)}`)
 }
 
-/** Formats true as `yes`, and false as nothing. */
-function formatYes(value: unknown): string {
-  return value === true ? 'yes' : ''
-}
-
 export function formatCount(value: unknown): string {
   return Number(value).toLocaleString('en')
 }
@@ -128,15 +123,10 @@ export function formatKeptDays(value: unknown): string {
   return `kept for ${formatCount(value)} ${value === 1 ? 'day' : 'days'}`
 }
 
-/** Shortens a digest on a terminal; elsewhere returns all of it. */
-function formatShortDigest(value: unknown, { isForPeople }: Terminal): string {
-  const text = formatText(value)
-  return isForPeople ? text.slice(0, text.indexOf(':') + 1 + SHORT_DIGEST_CHARACTERS) : text
-}
-
+/** How many characters of a digest are shown on a terminal. */
 const SHORT_DIGEST_CHARACTERS = 12
 
-/** Formats tags. On a terminal, shortens digests in their names (`sha256-….sig`) like `formatShortDigest`. */
+/** Formats tags. On a terminal, shortens digests in their names (`sha256-….sig`). */
 export function formatTags(value: unknown, { isForPeople }: Terminal): string {
   const text = formatText(value)
   return isForPeople ? text.replaceAll(DIGEST_IN_TAG, '$1…') : text
@@ -195,12 +185,15 @@ function relative(milliseconds: number): string {
 /** The formats that fields name. */
 const FORMATS = {
   text: formatText,
-  yes: formatYes,
+  yes: (value) => (value === true ? 'yes' : ''),
   count: formatCount,
   bytes: formatBytes,
   duration: formatDuration,
   'kept days': formatKeptDays,
-  'short digest': formatShortDigest,
+  'short digest': (value, { isForPeople }) => {
+    const text = formatText(value)
+    return isForPeople ? text.slice(0, text.indexOf(':') + 1 + SHORT_DIGEST_CHARACTERS) : text
+  },
   tags: formatTags,
   time: formatTime,
   'local time': formatRelativeTime,
@@ -255,12 +248,12 @@ export function sanitize(text: string): string {
 /** The shortest time between two lines of progress. */
 const PROGRESS_MS_MIN = 1000
 
-/** Shows the progress of work in this process: in the status line of a terminal, otherwise in lines. */
+/** Shows progress: in the status line of a terminal, otherwise in lines, the first a second after `shownAt`. */
 export function openProgress<Arguments extends unknown[]>(
   terminal: Terminal,
   lineOf: (...progress: Arguments) => string,
+  shownAt = terminal.now(),
 ) {
-  let shownAt = terminal.now()
   return {
     progress(...progress: Arguments): void {
       if (terminal.hasBar) terminal.status(lineOf(...progress))

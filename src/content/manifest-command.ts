@@ -43,7 +43,7 @@ export const manifests: Noun = {
     raw: {
       ...ONE_MANIFEST,
       summary: 'Print a manifest, byte for byte',
-      run: async (call) => ({ raw: await call.client.send('GET', `${await pathOf(call)}/raw`) }),
+      run: async (call) => ({ bytes: await call.client.send('GET', `${await pathOf(call)}/raw`) }),
     },
     delete: {
       ...ONE_MANIFEST,

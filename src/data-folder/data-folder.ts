@@ -69,10 +69,8 @@ export async function openDataFolder(
 /** @throws CommandError if a folder has no registry */
 export function requireRegistry(metadata: string): void {
   if (existsSync(join(metadata, 'cay.db'))) return
-  throw new CommandError(
-    `${metadata} has no registry: check --data, or create one with cay serve`,
-    EXIT.absent,
-  )
+  const message = `${metadata} has no registry: check --data, or create one with cay serve`
+  throw new CommandError(message, EXIT.absent)
 }
 
 /** Removes the socket that a crash may have left behind. */
@@ -268,8 +266,8 @@ function failureOf(act: () => void): string | undefined {
 /** The folders that a new data folder can contain: those of cay, and what file systems and tools create. */
 const EXPECTED = /^(blobs|uploads|tls|lost\+found|\..*)$/
 
-/** The least free space for a new database, in bytes. */
-const NEW_BYTES_MIN = 4 * 1024 * 1024
+/** The least free space for a new database, in KiB. */
+const NEW_KIB_MIN = 4096
 
 /** Creates a folder, with its parents. Throws an Error that says why it cannot. */
 function makeFolder(folder: string, setting: string): void {
@@ -316,11 +314,11 @@ function checkFolder(folder: string, setting: string): void {
     throw new Error(
       `${folder} belongs to another program (it contains the folder ${foreign.name}): choose an empty folder with --${setting}`,
     )
-  const { freeBytes } = spaceOf(statfsSync(folder))
-  if (freeBytes < NEW_BYTES_MIN)
+  const freeKiB = Math.floor(spaceOf(statfsSync(folder)).freeBytes / 1024)
+  if (freeKiB < NEW_KIB_MIN)
     throw new Error(
-      `the disk of ${folder} is full: a new data folder needs ${inKibibytes(NEW_BYTES_MIN)}, and ` +
-        `${inKibibytes(freeBytes)} are free; free some space, ${other}`,
+      `the disk of ${folder} is full: a new data folder needs ${NEW_KIB_MIN} KiB, and ${freeKiB} KiB are free; ` +
+        `free some space, ${other}`,
     )
 }
 
@@ -330,41 +328,29 @@ function reasonOf(error: unknown): string {
   return /^[A-Z]+: ([^,]+),/.exec(message)?.[1] ?? message
 }
 
-function inKibibytes(bytes: number): string {
-  return `${Math.floor(bytes / 1024)} KiB`
-}
-
-/** Tells whether the previous server was killed, and when. */
-export interface CrashMarker {
-  /** The last time a server was known to run before a crash not yet cleaned up, in milliseconds since 1970. */
-  crashedAt(): number | undefined
-  /** Records that the server is running. Call it about once a minute. */
-  touch(): void
-  /** Records that what the crash left behind was removed. */
-  settle(): Promise<void>
-  /** Records a clean shutdown. */
-  close(): void
-}
-
 /**
  * Keeps the file `<data>/running` while a server uses the folder. A server that finds it at startup follows a crash, at
  * about the file's modification time. The file contains the time of an earlier crash that is not cleaned up yet.
  */
-export async function openCrashMarker(data: string): Promise<CrashMarker> {
+export async function openCrashMarker(data: string) {
   const path = join(data, 'running')
   let crashedAt = existsSync(path) ? Number(readFileSync(path, 'utf8')) || statSync(path).mtimeMs : undefined
   const write = () => writeDurably(path, crashedAt === undefined ? '' : String(crashedAt), 0o600)
   await write()
   return {
+    /** The last time a server was known to run before a crash not yet cleaned up, in milliseconds since 1970. */
     crashedAt: () => crashedAt,
+    /** Records that the server is running. Call it about once a minute. */
     touch() {
       const now = new Date()
       utimesSync(path, now, now)
     },
+    /** Records that what the crash left behind was removed. */
     async settle() {
       crashedAt = undefined
       await write()
     },
+    /** Records a clean shutdown. */
     close() {
       if (crashedAt === undefined) rmSync(path, { force: true })
     },

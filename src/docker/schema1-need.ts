@@ -16,20 +16,16 @@ export type Schema1Pulls = 'auto' | 'always' | 'never'
 /** `must`: the client reads only schema 1. `may`: it accepts schema 1 as well as what is stored. */
 export type Schema1Need = 'must' | 'may' | 'none'
 
+const { dockerSchema1: UNSIGNED, dockerSchema1Signed: SIGNED } = MEDIA_TYPE
+
 /** The types by which clients ask for schema 1. The last one is not specific to it. */
-const TYPES: readonly string[] = [
-  MEDIA_TYPE.dockerSchema1Signed,
-  MEDIA_TYPE.dockerSchema1,
-  'application/json',
-]
+const TYPES: readonly string[] = [SIGNED, UNSIGNED, 'application/json']
 
 /** Returns whether a client that does not accept what is stored needs schema 1. */
 export function schema1Need(setting: Schema1Pulls, accept: Accept, client: ManifestClient): Schema1Need {
   if (setting === 'never') return 'none'
   const { types } = accept
-  if (types.has(MEDIA_TYPE.dockerSchema1Signed) || types.has(MEDIA_TYPE.dockerSchema1)) {
-    return namesOthers(accept) ? 'may' : 'must'
-  }
+  if (types.has(SIGNED) || types.has(UNSIGNED)) return namesOthers(accept) ? 'may' : 'must'
   if (readsOnlySchema1(client)) return 'must'
   return setting === 'always' && !namesOthers(accept) ? 'may' : 'none'
 }
@@ -40,7 +36,7 @@ function namesOthers({ types, ranges }: Accept): boolean {
 
 /** Reports whether a client reads schema 1 only with a signature, as Docker does. */
 export function readsOnlySigned({ types }: Accept, client: ManifestClient): boolean {
-  return types.has(MEDIA_TYPE.dockerSchema1Signed) || readsOnlySchema1(client)
+  return types.has(SIGNED) || readsOnlySchema1(client)
 }
 
 function readsOnlySchema1(client: ManifestClient): boolean {
@@ -49,14 +45,11 @@ function readsOnlySchema1(client: ManifestClient): boolean {
 
 /** Reports whether a client accepts schema 1 only without a signature. Docker itself never does. */
 export function wantsUnsigned({ types }: Accept): boolean {
-  return types.has(MEDIA_TYPE.dockerSchema1) && !types.has(MEDIA_TYPE.dockerSchema1Signed)
+  return types.has(UNSIGNED) && !types.has(SIGNED)
 }
 
-/** A version of Docker, such as `docker/1.9.1 go/go1.4.2 ...` in the User-Agent of its engine. */
-export interface DockerVersion {
-  major: number
-  minor: number
-}
+/** A version of the Docker engine, such as `docker/1.9.1 go/go1.4.2 ...` in its User-Agent. */
+type DockerVersion = { major: number; minor: number }
 
 /** Returns the version of the Docker engine, or undefined for every other client. */
 export function dockerVersion(userAgent: string | null): DockerVersion | undefined {

@@ -1,5 +1,6 @@
 import { type Digest, tryParseDigest } from '../oci/digest.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
+import { objectOf } from '../oci/json.ts'
 import { type Manifest, parseManifest, parseObject } from '../oci/manifest.ts'
 import { MEDIA_TYPE } from '../oci/media-type.ts'
 import { parseSignedDocument, type SignedDocument } from './signed-document.ts'
@@ -16,26 +17,21 @@ export interface Schema1 {
 
 export interface Schema1Layer {
   blobSum: Digest
-  /** The JSON of the V1 image: `id`, `parent`, `throwaway` for a layer that changes no file, and more. */
+  /** The JSON of the V1 image: `id`, `parent`, `throwaway` if it changes no file, and more. */
   v1Compatibility: string
 }
 
-/** The types of schema 1, signed and unsigned. */
-const SCHEMA_1_TYPES: readonly string[] = [MEDIA_TYPE.dockerSchema1Signed, MEDIA_TYPE.dockerSchema1]
-
-/** Other types under which clients push schema 1. */
-const OTHER_TYPES: readonly (string | undefined)[] = [undefined, 'application/json']
-
 /** Reports whether this is the type of a schema 1 manifest, signed or unsigned. */
 export function isSchema1Type(mediaType: string): boolean {
-  return SCHEMA_1_TYPES.includes(mediaType)
+  return mediaType === MEDIA_TYPE.dockerSchema1Signed || mediaType === MEDIA_TYPE.dockerSchema1
 }
 
 /** Reports whether a manifest pushed with this Content-Type, or without one, is of schema 1. */
 export function isSchema1(bytes: Uint8Array, contentType: string | undefined): boolean {
   const type = contentType?.toLowerCase()
-  if (type !== undefined && SCHEMA_1_TYPES.includes(type)) return true
-  if (!OTHER_TYPES.includes(type)) return false
+  if (type !== undefined && isSchema1Type(type)) return true
+  // Clients also push it without a type of its own.
+  if (type !== undefined && type !== 'application/json') return false
   const { schemaVersion, fsLayers } = parseObject(bytes)
   return schemaVersion === 1 && fsLayers !== undefined
 }
@@ -98,10 +94,10 @@ export function formatSchema1({ name, tag, architecture, layers }: Schema1): str
 }
 
 function readLayer(layer: unknown, history: unknown, index: number): Schema1Layer {
-  const { blobSum } = (layer ?? {}) as { blobSum?: unknown }
+  const { blobSum } = objectOf(layer)
   const digest = typeof blobSum === 'string' ? tryParseDigest(blobSum) : undefined
   if (digest === undefined) throw invalid(`fsLayers[${index}].blobSum is not a sha256 or sha512 digest`)
-  const { v1Compatibility } = (history ?? {}) as { v1Compatibility?: unknown }
+  const { v1Compatibility } = objectOf(history)
   if (typeof v1Compatibility !== 'string') throw invalid(`history[${index}].v1Compatibility is not a string`)
   return { blobSum: digest, v1Compatibility }
 }

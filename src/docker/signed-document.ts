@@ -27,11 +27,9 @@ export interface DocumentSignature {
   signature: string
 }
 
-/** How to remove the signatures, from their protected header. */
+/** How to remove the signatures: the number of bytes before them, and the bytes after them. */
 interface Format {
-  /** The number of bytes before the signatures. */
   length: number
-  /** The bytes after them. */
   tail: Buffer
 }
 

@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { type Digest, digestToBytes } from '../oci/digest.ts'
-import { isNestedDeep, isTime, type Json, parseLeniently } from '../oci/json.ts'
+import { isNestedDeep, isTime, parseLeniently } from '../oci/json.ts'
 
 /** The id of a Docker V1 image, 64 hex characters. In V1 each layer is an image with a parent. */
 export type V1Id = string
@@ -11,14 +11,6 @@ export interface V1Manifest {
   id: number
   repositoryId: number
   digest: Digest
-}
-
-/** What an id names. */
-export interface V1Place {
-  /** The id of the manifest's row. */
-  manifest: number
-  /** Which layer; 0 is the leaf. */
-  layer: number
 }
 
 const GRAMMAR = /^[0-9a-f]{64}$/
@@ -40,8 +32,11 @@ export function formatV1Id(key: Uint8Array, manifest: V1Manifest, layer: number)
   return place.toString('hex') + prove(key, place, manifest).toString('hex')
 }
 
-/** Returns what an id names, without checking its MAC, or undefined when it is malformed. */
-export function parseV1Id(id: string): V1Place | undefined {
+/**
+ * Returns what an id names, without checking its MAC: the id of the manifest's row and a layer, of which 0 is the leaf.
+ * Returns undefined when it is malformed.
+ */
+export function parseV1Id(id: string): { manifest: number; layer: number } | undefined {
   if (!GRAMMAR.test(id)) return undefined
   const place = Buffer.from(id.slice(0, 2 * PLACE_BYTES), 'hex')
   return {
@@ -62,24 +57,21 @@ function prove(key: Uint8Array, place: Uint8Array, { repositoryId, digest }: V1M
   return hmac.update(digestToBytes(digest)).digest().subarray(0, PROOF_BYTES)
 }
 
-/** The fields of an image's JSON that do not come from its manifest. */
-export interface V1Names {
-  id: V1Id
-  /** The id of the layer below. The base has none. */
-  parent: V1Id | undefined
-  /** The size of the layer as sent, in bytes. */
-  size: number
-}
-
 /** Fields of the source manifest that are replaced. */
 const REPLACED: readonly string[] = ['id', 'parent', 'size']
 
 /**
  * Formats the JSON of a Docker V1 image ("Docker Image Specification v1.0.0") from that of a schema 1 layer. Docker
  * ignores the case of field names. Malformed fields are dropped, because Docker would refuse the whole image.
+ *
+ * @param names the ids of the image and of the layer below, if there is one, and the size of the layer as sent, in bytes
  */
-export function v1Json(v1Compatibility: string, { id, parent, size }: V1Names): string {
-  const fields = Object.entries(readObject(v1Compatibility)).filter(
+export function v1Json(
+  v1Compatibility: string,
+  { id, parent, size }: { id: V1Id; parent: V1Id | undefined; size: number },
+): string {
+  const isDeep = isNestedDeep(Buffer.from(v1Compatibility))
+  const fields = Object.entries(isDeep ? {} : parseLeniently(v1Compatibility)).filter(
     ([name, value]) => !REPLACED.includes(name.toLowerCase()) && (name !== 'created' || isTime(value)),
   )
   return JSON.stringify({
@@ -88,8 +80,4 @@ export function v1Json(v1Compatibility: string, { id, parent, size }: V1Names): 
     ...(parent === undefined ? {} : { parent }),
     Size: size,
   })
-}
-
-function readObject(text: string): Json {
-  return isNestedDeep(Buffer.from(text)) ? {} : parseLeniently(text)
 }

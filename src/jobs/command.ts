@@ -2,7 +2,16 @@ import { EventSourceParserStream, ParseError } from 'eventsource-parser/stream'
 import type { Card } from '../cli/answer.ts'
 import { type AdminClient, apiPath } from '../cli/client.ts'
 import { CommandError, EXIT, usageError } from '../cli/failure.ts'
-import { columns, field, formatBytes, formatCount, formatText, lines, type Terminal } from '../cli/output.ts'
+import {
+  columns,
+  field,
+  formatBytes,
+  formatCount,
+  formatText,
+  lines,
+  openProgress,
+  type Terminal,
+} from '../cli/output.ts'
 import { type Call, change, lists, type Noun } from '../cli/verb.ts'
 import type { ItemOf } from '../http/operation.ts'
 import { STARTABLE_KINDS } from './kinds.ts'
@@ -84,9 +93,6 @@ export async function startJob({ client, terminal, options }: Call, kind: string
 
 type Job = ItemOf<JobsRoutes, 'jobs'>
 
-/** The shortest time between two lines of progress. */
-const LINE_MILLISECONDS_MIN = 1000
-
 const BAR_WIDTH = 30
 
 /**
@@ -99,11 +105,14 @@ async function followJob(client: AdminClient, terminal: Terminal, { id }: Pick<J
   const interrupt = new AbortController()
   const onInterrupt = () => interrupt.abort()
   process.once('SIGINT', onInterrupt)
-  const progress = progressOf(terminal)
+  const lineOf = (job: Job) =>
+    terminal.hasBar ? barOf(job) : `${job.kind}: ${job.state}, ${asProgress(job.progress)}`
+  const { progress, end } = openProgress(terminal, lineOf, Number.NEGATIVE_INFINITY)
   try {
     const job = await watch(client, id, interrupt.signal, progress)
-    if (job.state !== 'done') throw new CommandError(`job ${id} ${endOf(job)}`)
-    return jobCard(job)
+    if (job.state === 'done') return jobCard(job)
+    if (job.state === 'cancelled') throw new CommandError(`job ${id} was cancelled`)
+    throw new CommandError(`job ${id} failed: ${formatText(job.error ?? 'see the log of the server')}`)
   } catch (error) {
     if (!interrupt.signal.aborted) throw error
     if (client.isEmbedded) throw new CommandError(`job ${id} ended with this command`, EXIT.interrupted)
@@ -111,7 +120,7 @@ async function followJob(client: AdminClient, terminal: Terminal, { id }: Pick<J
     throw new CommandError(`the job continues: ${how}`, EXIT.interrupted)
   } finally {
     process.off('SIGINT', onInterrupt)
-    if (terminal.hasBar) terminal.status('')
+    end()
   }
 }
 
@@ -147,23 +156,6 @@ async function watch(
     if (job.endedAt !== undefined) return job
   }
   throw new CommandError(`lost the connection to the server before job ${id} ended`, EXIT.unreachable)
-}
-
-function endOf({ state, error }: Job): string {
-  return state === 'cancelled'
-    ? 'was cancelled'
-    : `failed: ${formatText(error ?? 'see the log of the server')}`
-}
-
-function progressOf(terminal: Terminal): (job: Job) => void {
-  if (terminal.hasBar) return (job) => terminal.status(barOf(job))
-  let shownAt = Number.NEGATIVE_INFINITY
-  return (job) => {
-    const now = terminal.now()
-    if (now - shownAt < LINE_MILLISECONDS_MIN) return
-    shownAt = now
-    terminal.note(`${job.kind}: ${job.state}, ${asProgress(job.progress)}`)
-  }
 }
 
 function barOf({ kind, progress }: Job): string {

@@ -27,8 +27,8 @@ function memoryTerminal(more: Partial<Terminal> = {}): Terminal & { text: string
     hasBar: false,
     canAsk: false,
     now: () => NOW,
-    write: async (text: string) => {
-      terminal.text += text
+    write: async (text: string | Uint8Array) => {
+      terminal.text += typeof text === 'string' ? text : Buffer.from(text).toString()
     },
     note: () => {},
     status: () => {},
@@ -105,7 +105,7 @@ test('a manifest is printed byte for byte; on a terminal control characters are 
   const json = '\ufeff{"a":"\u009b2J大"}\n'
   const print = async (isForPeople: boolean) => {
     const terminal = memoryTerminal({ isForPeople })
-    await printAnswer({ raw: new Response(json) }, {} as AdminClient, terminal, { asJson: false })
+    await printAnswer({ bytes: new Response(json) }, {} as AdminClient, terminal, { asJson: false })
     return terminal.text
   }
   expect(await print(false)).toBe(json)
