@@ -5,41 +5,9 @@ import { formatBytes, formatCount, openProgress, openTerminal, type Terminal } f
 import { plural } from '../cli/verb.ts'
 import type { Config } from '../config/schema.ts'
 import { requireRegistry } from '../data-folder/data-folder.ts'
-import { type BackedUp, type BackupOptions, backUp } from './backup.ts'
-import { listSnapshots, type NamedSnapshot } from './folder.ts'
-import { findSnapshot, type RestoreOptions, restoreBackup, type Verified, verifySnapshot } from './restore.ts'
-
-type Progress = Pick<BackupOptions, 'progress' | 'signal'>
-
-/** Backups of one data folder, made by the process that calls. Paths are relative to the working folder. */
-class Backups {
-  private readonly folders: { data: string; metadata: string }
-
-  constructor({ data, metadata = data }: Pick<Config, 'data' | 'metadata'>) {
-    this.folders = { data: resolve(data), metadata: resolve(metadata) }
-  }
-
-  /** Makes a snapshot of the data folder, while a server may use it. Throws an Error that says what failed. */
-  make(target: string, options: Progress & Pick<BackupOptions, 'keep' | 'withCache'>): Promise<BackedUp> {
-    return backUp({ ...options, ...this.folders, target: resolve(target), at: Date.now() })
-  }
-
-  /** Lists the complete snapshots of a backup folder, the oldest first. */
-  list(target: string): Promise<NamedSnapshot[]> {
-    return listSnapshots(resolve(target))
-  }
-
-  /** Reads and hashes everything that the newest snapshot needs. */
-  async verify(target: string, options: Progress): Promise<Verified & { snapshot: NamedSnapshot }> {
-    const snapshot = await findSnapshot(resolve(target), undefined)
-    return { ...(await verifySnapshot(resolve(target), snapshot, options)), snapshot }
-  }
-
-  /** Restores a snapshot, the newest by default, into the data folder, which must be empty. */
-  restore(source: string, options: Progress & Pick<RestoreOptions, 'name'>) {
-    return restoreBackup({ ...options, ...this.folders, source: resolve(source) })
-  }
-}
+import { backUp } from './backup.ts'
+import { type NamedSnapshot, readSnapshot, snapshotNames } from './folder.ts'
+import { findSnapshot, restoreBackup, type Verified, verifySnapshot } from './restore.ts'
 
 type Options = Readonly<Record<string, string>>
 
@@ -50,16 +18,16 @@ const NAMED_MAX = 20
 export async function backup(folder: string, options: Options, load: LoadConfig): Promise<number> {
   const terminal = openTerminal(process.env)
   const { config } = await load(options)
-  const backups = new Backups(config)
-  if (options.list) return await list(backups, folder, terminal)
-  if (options.verify) return await verify(backups, folder, terminal)
+  if (options.list) return await list(resolve(folder), terminal)
+  if (options.verify) return await verify(folder, terminal)
   const keep = options.keep === undefined ? undefined : parseKeep(options.keep)
   requireRegistry(resolve(config.metadata ?? config.data))
-  keepPrivate()
+  // Backups contain secrets, so only this user can read the files that are created.
+  process.umask(0o077)
   const { progress, end } = openProgress(terminal, lineOf)
-  const made = await backups
-    .make(folder, { keep, withCache: options.withCache !== undefined, progress })
-    .finally(end)
+  const withCache = options.withCache !== undefined
+  const question = { ...foldersOf(config), target: resolve(folder), at: Date.now(), keep, withCache }
+  const made = await backUp({ ...question, progress }).finally(end)
   const { snapshot, copied, copiedBytes, removed } = made
   await terminal.write(
     `made snapshot ${snapshot.name} of ${countsOf(snapshot)}\n` +
@@ -74,11 +42,11 @@ export async function backup(folder: string, options: Options, load: LoadConfig)
 export async function restore(folder: string, options: Options, load: LoadConfig): Promise<number> {
   const terminal = openTerminal(process.env)
   const { config } = await load(options)
-  keepPrivate()
+  // Backups contain secrets, so only this user can read the files that are created.
+  process.umask(0o077)
   const { progress, end } = openProgress(terminal, lineOf)
-  const restored = await new Backups(config)
-    .restore(folder, { name: options.snapshot, progress })
-    .finally(end)
+  const question = { ...foldersOf(config), source: resolve(folder), name: options.snapshot }
+  const restored = await restoreBackup({ ...question, progress }).finally(end)
   await terminal.write(
     `restored snapshot ${restored.snapshot.name} of ${countsOf(restored.snapshot)} to ${config.data}\n` +
       'The accounts, tokens and signing keys are those of the snapshot. Start cay to use it.\n',
@@ -86,23 +54,29 @@ export async function restore(folder: string, options: Options, load: LoadConfig
   return await report(terminal, restored, folder)
 }
 
-async function list(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
-  const snapshots = await backups.list(folder)
+function foldersOf({ data, metadata = data }: Config) {
+  return { data: resolve(data), metadata: resolve(metadata) }
+}
+
+async function list(target: string, terminal: Terminal): Promise<number> {
+  const names = await snapshotNames(target)
+  const snapshots = await Promise.all(names.map((name) => readSnapshot(target, name)))
   if (snapshots.length === 0) terminal.note('There are no snapshots.')
   for (const one of snapshots)
     await terminal.write(`${one.name}  cay ${one.info.version}  ${countsOf(one)}\n`)
   return EXIT.done
 }
 
-async function verify(backups: Backups, folder: string, terminal: Terminal): Promise<number> {
+async function verify(folder: string, terminal: Terminal): Promise<number> {
+  const snapshot = await findSnapshot(resolve(folder), undefined)
   const { progress, end } = openProgress(terminal, lineOf)
-  const found = await backups.verify(folder, { progress }).finally(end)
-  const { name } = found.snapshot
+  const found = await verifySnapshot(resolve(folder), snapshot, { progress }).finally(end)
+  const { name } = snapshot
   if (found.damage.length > 0) {
     throw new CommandError(`the database of snapshot ${name} is damaged: ${found.damage.join('; ')}`)
   }
   const code = await report(terminal, found, folder)
-  if (code === EXIT.done) await terminal.write(`snapshot ${name} is intact: ${countsOf(found.snapshot)}\n`)
+  if (code === EXIT.done) await terminal.write(`snapshot ${name} is intact: ${countsOf(snapshot)}\n`)
   return code
 }
 
@@ -129,11 +103,6 @@ function countsOf({ info }: NamedSnapshot): string {
     `${plural(repositories, 'repository')}, ${plural(tags, 'tag')}, ${plural(manifests, 'manifest')}, ` +
     `${plural(blobs, 'blob')} (${formatBytes(bytes)})`
   )
-}
-
-/** Backups contain secrets, so only this user can read the files that are created. */
-function keepPrivate(): void {
-  process.umask(0o077)
 }
 
 function parseKeep(text: string): number {

@@ -95,15 +95,6 @@ export async function snapshotNames(target: string): Promise<string[]> {
   return names.filter(isComplete).toSorted()
 }
 
-/**
- * Lists the complete snapshots of a backup folder, the oldest first.
- * @throws Error when the folder is not a backup, or a snapshot has a format that this cay does not know
- */
-export async function listSnapshots(target: string): Promise<NamedSnapshot[]> {
-  const names = await snapshotNames(target)
-  return await Promise.all(names.map((name) => readSnapshot(target, name)))
-}
-
 /** Returns the newest complete snapshot, or undefined while the folder has none or does not exist. */
 export async function newestSnapshot(target: string): Promise<NamedSnapshot | undefined> {
   if (!existsSync(snapshotsFolder(target))) return undefined

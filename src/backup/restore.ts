@@ -28,17 +28,7 @@ const MARKER = 'restoring'
 const BEFORE_MARKER = new Set(['lock', `${MARKER}.new`, 'cay.db.part'])
 
 /** What an interrupted restore leaves in a folder: the database only if it was interrupted at its very end. */
-const OWN_NAMES = new Set([
-  MARKER,
-  `${MARKER}.new`,
-  'lock',
-  'blobs',
-  'tls',
-  'installation',
-  'cay.toml',
-  'cay.db.part',
-  'cay.db',
-])
+const OWN_NAMES = new Set([...BEFORE_MARKER, MARKER, 'blobs', 'tls', 'installation', 'cay.toml', 'cay.db'])
 
 /** What a verification or a restore found. */
 export interface Verified {
@@ -51,12 +41,12 @@ export interface Verified {
   damage: string[]
 }
 
-export interface VerifyOptions {
+interface VerifyOptions {
   signal?: AbortSignal | undefined
   progress?: ((done: number, total: number) => void) | undefined
 }
 
-export interface RestoreOptions extends VerifyOptions {
+interface RestoreOptions extends VerifyOptions {
   /** The backup folder. */
   source: string
   /** The snapshot's name; the newest by default. */

@@ -10,34 +10,8 @@ import { operations } from '../operations.ts'
 
 const BUSY_MILLISECONDS_MAX = 5000
 
-/** What a copy of a database contains. */
-export interface SnapshotCounts {
-  repositories: number
-  tags: number
-  manifests: number
-  blobs: number
-  /** The bytes of all blobs. */
-  bytes: number
-}
-
-/** A blob whose bytes are in a file. */
-export interface SnapshotFile {
-  id: number
-  digest: Digest
-  size: number
-}
-
 /** A copy of a database, opened for reading. */
-export interface Snapshot extends Disposable {
-  /** The number of its migrations. */
-  schema: number
-  counts(): SnapshotCounts
-  /** Returns at most `limit` blobs that are in files, after the one with this id. */
-  files(after: number, limit: number): SnapshotFile[]
-  hasFile(digest: Digest): boolean
-  /** Returns what SQLite finds wrong with its pages and indexes. */
-  damage(): string[]
-}
+export type Snapshot = ReturnType<typeof openSnapshot>
 
 /**
  * Copies the current state of the database, while a server may write to it. Blocks until it is done.
@@ -89,7 +63,7 @@ export function dropCachedContent(path: string, at: number): void {
  * Opens a copy that `copyDatabase` made.
  * @throws Error when it is not a database of cay, or a newer version created it
  */
-export function openSnapshot(path: string): Snapshot {
+export function openSnapshot(path: string) {
   const client = new Database(path, { readonly: true })
   const schema = appliedMigrations({ $client: client })
   if (schema === 0 || schema > migrations.length) {
@@ -110,7 +84,10 @@ export function openSnapshot(path: string): Snapshot {
     'select 1 from blob where digest = ? and not exists (select 1 from blob_bytes b where b.blob_id = blob.id)',
   )
   return {
+    /** The number of its migrations. */
     schema,
+
+    /** Counts its content, and the bytes of all blobs. */
     counts: () => ({
       repositories: count('repository where deleted_at is null'),
       tags: count('tag'),
@@ -118,9 +95,11 @@ export function openSnapshot(path: string): Snapshot {
       blobs: count('blob'),
       bytes: client.query<{ n: number }, []>('select total(size) as n from blob').get()?.n ?? 0,
     }),
-    files: (after, limit) =>
+    /** Returns at most `limit` blobs that are in files, after the one with this id. */
+    files: (after: number, limit: number) =>
       files.all(after, limit).map((row) => ({ ...row, digest: digestFromBytes(Buffer.from(row.digest)) })),
-    hasFile: (digest) => file.get(digestToBytes(digest)) !== null,
+    hasFile: (digest: Digest) => file.get(digestToBytes(digest)) !== null,
+    /** Returns what SQLite finds wrong with its pages and indexes. */
     damage: () => databaseDamage(client),
     [Symbol.dispose]: () => client.close(),
   }

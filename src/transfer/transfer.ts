@@ -5,102 +5,9 @@ import { field, formatCount, formatText, openProgress, openTerminal, type Termin
 import { TableWriter } from '../cli/table.ts'
 import { plural } from '../cli/verb.ts'
 import type { RepositoryName } from '../oci/reference.ts'
-import {
-  type ImageSource,
-  type Listed,
-  type Send,
-  type TransferOptions,
-  type Transferred,
-  transfer,
-} from './copy.ts'
+import { type ImageSource, type Listed, type Send, type Transferred, transfer } from './copy.ts'
 import { exportLayout, openArchive } from './files.ts'
-import { BlobLinks, openRemoteRegistry, RegistryClient, type RemoteRegistry } from './registries.ts'
-
-type Progress = Pick<TransferOptions, 'progress' | 'signal'>
-
-/**
- * Imports an OCI layout, an archive of `docker save`, or the data folder of registry:2 into a registry.
- *
- * @param name where to import to; by default the names in the source
- * @param options.data the data folder of that registry, if this user can write to it: files are then linked where possible
- * @throws TransferError when the source is none of these, or continues a bundle that was not imported
- */
-async function importImages(
-  path: string,
-  name: string | undefined,
-  send: Send,
-  { data, ...options }: Progress & { data?: string | undefined } = {},
-): Promise<Transferred> {
-  await using archive = await openArchive(path, name)
-  const links = data === undefined ? undefined : new BlobLinks(data, send)
-  const target = new RegistryClient(send, undefined, links)
-  await archive.requireComplete(target)
-  return await transfer({ ...options, source: archive.source, target, rename: same })
-}
-
-/**
- * Exports images with their referrers to an OCI layout: a folder, or an archive if the path ends with `.tar`.
- *
- * @param since an earlier export, whose blobs are left out
- * @param images REPOSITORY for all its tags, REPOSITORY:TAG or REPOSITORY@DIGEST
- */
-async function exportImages(
-  path: string,
-  images: Listed[],
-  send: Send,
-  { since, ...options }: Progress & { since?: string | undefined } = {},
-): Promise<Transferred> {
-  const registry = new RegistryClient(send)
-  const list = async function* () {
-    for (const image of images) {
-      if (image.reference !== '') yield image
-      else yield* new RegistryClient(send, [image.repository]).list()
-    }
-  }
-  const listed: ImageSource = {
-    list,
-    manifest: (...named) => registry.manifest(...named),
-    blob: (...named) => registry.blob(...named),
-    referrers: (...named) => registry.referrers(...named),
-  }
-  return await exportLayout(path, since, (target) =>
-    transfer({ ...options, source: listed, target, rename: same }),
-  )
-}
-
-export interface Migration extends Progress {
-  /** Patterns of the repositories to copy; all by default. */
-  patterns: string[]
-  /** Repositories by name, for a registry without a catalog. */
-  repositories: string[]
-  /** The prefix of the names in this registry, such as `old/`. */
-  prefix: string
-}
-
-/** Copies a live registry: tags, digests, referrers and signatures. */
-async function migrate(
-  remote: RemoteRegistry,
-  send: Send,
-  { patterns, repositories, prefix, ...options }: Migration,
-): Promise<Transferred> {
-  const parsed = patterns.map(parseRepositoryPattern)
-  const isMeant = (name: string) =>
-    parsed.length === 0 || parsed.some((pattern) => matchesPattern(pattern, name as RepositoryName))
-  const source = new RegistryClient(
-    openRemoteRegistry(remote),
-    repositories.length > 0 ? repositories : isMeant,
-  )
-  return await transfer({
-    ...options,
-    source,
-    target: new RegistryClient(send),
-    rename: (name) => `${prefix}${name}`,
-  })
-}
-
-function same(repository: string): string {
-  return repository
-}
+import { BlobLinks, openRemoteRegistry, RegistryClient } from './registries.ts'
 
 /** Options of a command; --pattern and --repository can be given several times. */
 type Options = Readonly<Record<string, string>> & { pattern?: string[]; repository?: string[] }
@@ -110,19 +17,34 @@ const PRINTED_MAX = 50
 
 const DIFFERENCE_COLUMNS = [field('image', 'image'), field('difference', 'what'), field('reason', 'reason')]
 
-/** `cay import`. Returns the exit code. */
+/**
+ * `cay import`: imports an OCI layout, an archive of `docker save`, or the data folder of registry:2. Files are linked where
+ * this user can write to the data folder of the registry. Returns the exit code.
+ *
+ * @param name where to import to; by default the names in the source
+ * @throws TransferError when the source is none of these, or continues a bundle that was not imported
+ */
 export async function importFiles(
   path: string,
   name: string | undefined,
   options: Options,
   load: LoadConfig,
 ): Promise<number> {
-  return await run('imported', options, load, (send, progress, data) =>
-    importImages(path, name, send, { progress, data }),
-  )
+  return await run('imported', options, load, async (send, progress, data) => {
+    await using archive = await openArchive(path, name)
+    const links = data === undefined ? undefined : new BlobLinks(data, send)
+    const target = new RegistryClient(send, undefined, links)
+    await archive.requireComplete(target)
+    return await transfer({ source: archive.source, target, rename: same, progress })
+  })
 }
 
-/** `cay export`. Returns the exit code. */
+/**
+ * `cay export`: exports images with their referrers to an OCI layout, without the blobs of the earlier export --since.
+ * Returns the exit code.
+ *
+ * @param images REPOSITORY for all its tags, REPOSITORY:TAG or REPOSITORY@DIGEST
+ */
 export async function exportFiles(
   path: string,
   images: string[],
@@ -130,12 +52,30 @@ export async function exportFiles(
   load: LoadConfig,
 ): Promise<number> {
   const listed = images.map(parseImage)
-  return await run('exported', options, load, (send, progress) =>
-    exportImages(path, listed, send, { since: options.since, progress }),
-  )
+  return await run('exported', options, load, async (send, progress) => {
+    const registry = new RegistryClient(send)
+    const source: ImageSource = {
+      async *list() {
+        for (const image of listed) {
+          if (image.reference !== '') yield image
+          else yield* new RegistryClient(send, [image.repository]).list()
+        }
+      },
+      manifest: (...named) => registry.manifest(...named),
+      blob: (...named) => registry.blob(...named),
+      referrers: (...named) => registry.referrers(...named),
+    }
+    return await exportLayout(path, options.since, (target) =>
+      transfer({ source, target, rename: same, progress }),
+    )
+  })
 }
 
-/** `cay migrate`. Returns the exit code. */
+function same(repository: string): string {
+  return repository
+}
+
+/** `cay migrate`: copies a live registry with its referrers and signatures. Returns the exit code. */
 export async function migrateFrom(url: string, options: Options, load: LoadConfig): Promise<number> {
   const { username, passwordFile, sourceCa, pattern = [], repository = [], prefix = '' } = options
   if ((username === undefined) !== (passwordFile === undefined)) {
@@ -147,9 +87,12 @@ export async function migrateFrom(url: string, options: Options, load: LoadConfi
     password: passwordFile && (await readFile(passwordFile, '--password-file')).trim(),
     authorities: sourceCa && (await readFile(sourceCa, '--source-ca')),
   }
-  const wanted = { patterns: pattern, repositories: repository, prefix }
+  const patterns = pattern.map(parseRepositoryPattern)
+  const isMeant = (name: string) =>
+    patterns.length === 0 || patterns.some((one) => matchesPattern(one, name as RepositoryName))
+  const source = new RegistryClient(openRemoteRegistry(remote), repository.length > 0 ? repository : isMeant)
   return await run('copied', options, load, (send, progress) =>
-    migrate(remote, send, { ...wanted, progress }),
+    transfer({ source, target: new RegistryClient(send), rename: (name) => `${prefix}${name}`, progress }),
   )
 }
 
