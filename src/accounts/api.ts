@@ -1,9 +1,15 @@
 import type { Identity } from '../access/access.ts'
 import type { Principal } from '../access/decision.ts'
-import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
+import {
+  type AdminContext,
+  checkCsrf,
+  controller,
+  csrfTokenOf,
+  omitAbsent,
+  type SessionCookies,
+} from '../http/controller.ts'
 import { markCreated } from '../http/operation.ts'
 import { mapPage, timeOf } from '../http/schemas.ts'
-import { checkCsrf, csrfTokenOf, type SessionCookies } from '../http/session-cookie.ts'
 import { registryError } from '../oci/error.ts'
 import type { AccountServices, AuditEntry } from './accounts.ts'
 import { SESSION_SECONDS, type Session, type Token } from './credentials.ts'

@@ -1,7 +1,6 @@
 import { type AnyElysia, Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import type { Caller } from '../access/access.ts'
-import { type Authentication, type Identity, NOBODY } from '../access/access.ts'
+import { type Authentication, type Caller, type Identity, NOBODY } from '../access/access.ts'
 import type { AccountServices } from '../accounts/accounts.ts'
 import {
   access,
@@ -37,12 +36,10 @@ import { collector, purges } from '../garbage/api.ts'
 import { events } from '../history/api.ts'
 import { sendBlob, streamOf } from '../http/blob-response.ts'
 import type { Bodies } from '../http/body.ts'
-import type { AdminContext, ApiServices } from '../http/controller.ts'
+import { type AdminContext, type ApiServices, SessionCookies } from '../http/controller.ts'
 import { openapi } from '../http/openapi.ts'
-import { errors } from '../http/problem.ts'
-import { problems } from '../http/problems.ts'
+import { errors, problems } from '../http/problem.ts'
 import { requestIds, requestLog } from '../http/request-log.ts'
-import { SessionCookies } from '../http/session-cookie.ts'
 import { damage } from '../integrity/api.ts'
 import { jobs } from '../jobs/api.ts'
 import { server } from '../operation/api.ts'
@@ -91,7 +88,7 @@ export function administration({
       .use(controllers)
       .use(adminApi(context))
       .use(problems())
-      .use(openapi({ paths, version })),
+      .use(openapi(paths)),
   )
   return { handle: async (request: Request) => sizes.restore(request, await app.handle(request)) }
 }

@@ -3,7 +3,7 @@ import type { Transport } from '../cli/client.ts'
 import type { SettingSources } from '../config/config.ts'
 import type { Config } from '../config/schema.ts'
 import { requireRegistry } from '../data-folder/data-folder.ts'
-import { listenerOptions } from '../http/listener-options.ts'
+import { listenerOptions } from '../http/clients.ts'
 import { openLog } from '../runtime/log.ts'
 import { ownerApi } from './administration.ts'
 

@@ -1,8 +1,15 @@
 import { networkOf } from '../access/access.ts'
 import type { Principal } from '../access/decision.ts'
 import type { EVENT_TYPES, EventRow } from '../database/outbox.ts'
-import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
-import { answerEvents, eventStream, eventText, type Sent } from '../http/event-stream.ts'
+import {
+  type AdminContext,
+  answerEvents,
+  controller,
+  eventStream,
+  eventText,
+  omitAbsent,
+  type Sent,
+} from '../http/controller.ts'
 import { mapPage, toWho } from '../http/schemas.ts'
 import { toJob } from '../jobs/jobs.ts'
 import { parseRepositoryName, type RepositoryName } from '../oci/reference.ts'

@@ -20,9 +20,8 @@ const STUCK_SECONDS = 40
 const FIRST_BYTES = 1024
 
 export interface BodyReaderOptions {
-  /** The memory for all bodies, in bytes. */
+  /** The memory for all bodies, and the size of the largest one, in bytes. */
   budgetBytes: number
-  /** The size of the largest body, in bytes. */
   largestBytes: number
   /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
@@ -87,6 +86,7 @@ export class BodyReader {
     { declared, bytesMax }: { declared: number | undefined; bytesMax: number },
   ): Promise<Uint8Array<ArrayBuffer>> {
     if (request.body === null) return new Uint8Array()
+    const { budget } = this
     const limit = declared ?? bytesMax
     const reader = (request.body as ReadableStream<Uint8Array<ArrayBuffer>>).getReader()
     const watch = new Watch(this.stallSecondsMax, () => void reader.cancel().catch(() => {}))
@@ -99,8 +99,11 @@ export class BodyReader {
         if (end > limit) throw tooLarge(bytesMax)
         if (end > bytes.length) {
           const size = end === declared ? end : Math.min(limit, Math.max(FIRST_BYTES, end, bytes.length * 2))
-          await watch.pause(this.take(request, share, size - bytes.length))
-          bytes = grown(bytes.subarray(0, watch.length), size)
+          const more = size - bytes.length
+          if (!budget.tryTake(share, more)) await watch.pause(budget.wait(share, more, request.signal))
+          const larger = new Uint8Array(size)
+          larger.set(bytes.subarray(0, watch.length))
+          bytes = larger
         }
         bytes.set(value, watch.length)
         watch.came(value.length)
@@ -113,11 +116,8 @@ export class BodyReader {
     if (watch.fault === undefined && (declared === undefined || watch.length === declared)) {
       return bytes.subarray(0, watch.length)
     }
-    throw tooSlow(watch.fault ?? 'ended', watch.length)
-  }
-
-  private async take(request: Request, share: MemoryShare, bytes: number): Promise<void> {
-    if (!this.budget.tryTake(share, bytes)) await this.budget.wait(share, bytes, request.signal)
+    const message = `the body ${watch.fault ?? 'ended'} after ${watch.length} bytes`
+    throw registryError('SIZE_INVALID', message, { status: 408 })
   }
 }
 
@@ -166,16 +166,6 @@ class Watch {
     const isSlow = this.length < (seconds - SLOW_START_SECONDS) * BYTES_PER_SECOND_MIN
     return isSlow ? `was slower than ${BYTES_PER_SECOND_MIN} bytes a second` : undefined
   }
-}
-
-function grown(bytes: Uint8Array<ArrayBuffer>, size: number): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(size)
-  larger.set(bytes)
-  return larger
-}
-
-function tooSlow(fault: string, length: number) {
-  return registryError('SIZE_INVALID', `the body ${fault} after ${length} bytes`, { status: 408 })
 }
 
 function tooLarge(bytesMax: number) {
@@ -240,22 +230,12 @@ export interface Bodies {
   problem(): string | undefined
 }
 
-export interface BodiesOptions {
-  manifestBytesMax: number
-  /** Memory for all manifests that are being pushed, in bytes. */
-  bodyBytesMax: number
-  /** How long a body may stall before it is abandoned. */
-  stallSecondsMax: number
-}
-
-export function openBodies({ manifestBytesMax, bodyBytesMax, stallSecondsMax }: BodiesOptions): Bodies {
+/** @param manifests the limits of manifests that are being pushed */
+export function openBodies(manifests: BodyReaderOptions): Bodies {
+  const { stallSecondsMax } = manifests
   const small = (budgetBytes: number) =>
     new BodyReader({ budgetBytes, largestBytes: SMALL_BODY_BYTES_MAX, stallSecondsMax })
-  const readers = {
-    manifests: new BodyReader({ budgetBytes: bodyBytesMax, largestBytes: manifestBytesMax, stallSecondsMax }),
-    signIn: small(MiB),
-    admin: small(4 * MiB),
-  }
+  const readers = { manifests: new BodyReader(manifests), signIn: small(MiB), admin: small(4 * MiB) }
   return {
     ...readers,
     problem: () =>
@@ -268,13 +248,10 @@ export function openBodies({ manifestBytesMax, bodyBytesMax, stallSecondsMax }: 
 /** How many bodies may wait for memory at once. */
 const WAITING_MAX = 1000
 
-/** The memory that one body holds. */
+/** The memory that one body holds, in bytes. Bodies that began earlier have a lower `order`. */
 interface MemoryShare {
-  /** The client; undefined for one that is not counted. */
   readonly client: string | undefined
-  /** Bodies that began earlier have lower numbers. */
   readonly order: number
-  /** In bytes. */
   held: number
 }
 
@@ -314,7 +291,7 @@ export class MemoryBudget {
     this.perClientMax = this.shared / 2
   }
 
-  /** @param client the bodies of one client may hold half of the memory; undefined for one that is not counted */
+  /** The bodies of one client may hold half of the memory. A client is undefined if it is not counted. */
   begin(client: string | undefined): MemoryShare {
     return { client, order: this.begun++, held: 0 }
   }

@@ -1,31 +1,59 @@
 import type { Identity } from '../access/access.ts'
+import type { Config } from '../config/schema.ts'
+import type { ListenAddress } from '../config/values.ts'
+import { once } from '../runtime/on-demand.ts'
 import { turn } from '../runtime/turn.ts'
-import type { Bodies, BodySource } from './body.ts'
-import type { Arrival, FrontDoor } from './front-door.ts'
-import { once } from './on-demand.ts'
-import type { Origins } from './origin.ts'
+import { type Bodies, type BodySource, openBodies } from './body.ts'
+import { AllowedHosts, type Arrival, FrontDoor } from './front-door.ts'
+import { Origins } from './origin.ts'
 import { requestIds } from './request-log.ts'
+
+const TAGS_PER_PUSH_MAX = 100
+
+/** Returns what all listeners share to check and read requests. */
+export function listenerOptions(config: Config, listen: ListenAddress[], isTls: boolean) {
+  const { externalUrl, trustedProxies, access, http, manifests, uploads, lists } = config
+  const names = [...config.host, ...listen.map(({ host }) => host)]
+  if (externalUrl !== undefined) names.push(new URL(externalUrl).host)
+  return {
+    limits: {
+      manifestBytesMax: manifests.bytesMax,
+      pageMax: lists.pageMax,
+      tagsPerPushMax: TAGS_PER_PUSH_MAX,
+    },
+    origins: new Origins({ externalUrl, trustedProxies, isTls }),
+    frontDoor: new FrontDoor({
+      requestsPerClientMax: http.requestsPerAddressMax,
+      hosts: access === 'open' ? new AllowedHosts(names) : undefined,
+      hstsSeconds: http.hstsSeconds,
+    }),
+    bodies: openBodies({
+      largestBytes: manifests.bytesMax,
+      budgetBytes: Math.max(manifests.bodyBytesMax, manifests.bytesMax),
+      stallSecondsMax: uploads.stallSecondsMax,
+    }),
+  }
+}
 
 type Authenticate = (header: string | null, addressOf: () => string) => Identity | Promise<Identity>
 
-export interface ClientsOptions {
+interface ClientsOptions {
   auth: { authenticator: { authenticate: Authenticate } }
   origins: Origins
   bodies: Bodies
   frontDoor: Pick<FrontDoor, 'checkAgain' | 'checkLarge'>
 }
 
-/** Returns functions that read requests and identify their senders. */
+/** Returns functions that read the requests of one listener and identify their senders. */
 export function clientsOf(
   { auth, origins, bodies, frontDoor }: ClientsOptions,
   peerOf: (request: Request) => string,
 ) {
   const addressOf = (request: Request): string => origins.clientOf(request, peerOf(request))
   const originOf = (request: Request): string => origins.of(request, peerOf(request))
-  const clientOf = (request: Request) => origins.countedAs(addressOf(request))
   const arrivalOf = (request: Request): Arrival => ({
     request,
-    client: once(() => clientOf(request)),
+    client: once(() => origins.countedAs(addressOf(request))),
     origin: () => originOf(request),
     isOpen: () => peerOf(request) !== '',
   })

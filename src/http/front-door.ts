@@ -3,7 +3,7 @@ import { type RegistryError, registryError, tooManyRequests } from '../oci/error
 import { isHost } from './origin.ts'
 import { answerFor } from './problem.ts'
 
-export interface FrontDoorOptions {
+interface FrontDoorOptions {
   /** How many requests one client may have in flight. */
   requestsPerClientMax: number
   /** The hosts that a request may name; undefined allows any. */
@@ -17,10 +17,8 @@ type Answer = (request: Request) => Response | Promise<Response>
 /**
  * Checks every request before a surface sees it: refuses those that the runtime should have refused, and those of a
  * client that has too many in flight. A request is in flight until its response begins. Then it counts among the
- * responses that are being sent (`OutgoingBodies`).
- *
- * Idle connections cannot be counted either, because Bun does not report a connection before its first request. Each
- * costs a file descriptor and a few hundred bytes until Bun closes it.
+ * responses that are being sent (`OutgoingBodies`). Idle connections cannot be counted, because Bun does not report a
+ * connection before its first request. Each costs a file descriptor and a few hundred bytes until Bun closes it.
  */
 export class FrontDoor {
   private readonly options: FrontDoorOptions
@@ -113,8 +111,7 @@ export class FrontDoor {
     this.unidentified.clear()
     const client = arrival.client()
     if (client === undefined || (this.counts.get(client) ?? 0) < max) return undefined
-    const message = `${client} has ${max} requests in flight already: wait until some have ended`
-    return tooManyRequests(message, 1)
+    return tooManyRequests(`${client} has ${max} requests in flight already: wait until some have ended`, 1)
   }
 
   private count(client: string | undefined, change: number): void {
@@ -125,16 +122,13 @@ export class FrontDoor {
 
   private finish({ origin }: Arrival, response: Response): Response {
     const { hstsSeconds } = this.options
-    if (hstsSeconds > 0 && origin().startsWith('https:')) {
+    if (hstsSeconds > 0 && origin().startsWith('https:'))
       response.headers.set('strict-transport-security', `max-age=${hstsSeconds}`)
-    }
     return response
   }
 }
 
-function invalid(message: string) {
-  return registryError('REQUEST_INVALID', message)
-}
+const invalid = (message: string) => registryError('REQUEST_INVALID', message)
 
 /** A request, as the front door sees it. */
 export interface Arrival {
@@ -169,8 +163,7 @@ export class AllowedHosts {
 /** Returns the host without its port and without the brackets of IPv6. */
 function nameOf(host: string): string {
   const bracketed = /^\[(.*)\](?::\d*)?$/.exec(host)?.[1]
-  const isAddress = isIP(host) === 6
-  return (bracketed ?? (isAddress ? host : host.replace(/:\d*$/, ''))).toLowerCase()
+  return (bracketed ?? (isIP(host) === 6 ? host : host.replace(/:\d*$/, ''))).toLowerCase()
 }
 
 const MiB = 1024 * 1024
@@ -201,6 +194,12 @@ interface Sending {
   bytes: number
 }
 
+/** What one client is being sent. */
+interface Held {
+  bytes: number
+  count: number
+}
+
 /**
  * Counts the responses that are being sent, because a client can request many and read none of them. Bun (1.4.5) does
  * not report how much of a response has been sent, so a minimum rate cannot be enforced, nor when it has ended. The only
@@ -215,10 +214,7 @@ export class OutgoingBodies {
   private recordedMax = RECORDED_MIN
   /** Responses until the next look is allowed. */
   private untilLook = 0
-  /**
-   * Clients that were refused a response, with the responses in progress at that time, until one of these has been
-   * read.
-   */
+  /** Clients that were refused a response, with what they were being sent then, until some of it has been read. */
   private readonly full = new Map<string, Held>()
   /**
    * Clients with the paths that were refused at the total limit, until others have read a response. By client, so that a
@@ -239,13 +235,14 @@ export class OutgoingBodies {
    */
   check(arrival: Arrival): RegistryError | undefined {
     const { full, refused } = this
-    if ((full.size === 0 && refused.size === 0) || !mayBeLarge(arrival.request)) return undefined
+    if (full.size === 0 && refused.size === 0) return undefined
+    const { request } = arrival
+    if (request.method !== 'GET' || !LARGE_PATH.test(pathOf(request))) return undefined
     const client = arrival.client()
     if (client === undefined) return undefined
-    const path = `${client} ${pathOf(arrival.request)}`
+    const path = `${client} ${pathOf(request)}`
     if (!full.has(client) && !refused.has(path)) return undefined
-    this.untilLook--
-    if (this.untilLook <= 0) this.look()
+    if (--this.untilLook <= 0) this.releaseMemory()
     const held = full.get(client)
     if (held !== undefined) return tooMuch(client, held.count)
     return refused.has(path) ? tooMuchInTotal() : undefined
@@ -267,19 +264,14 @@ export class OutgoingBodies {
     this.untilLook--
     const isMuch = bytes > 0 && this.bytes + bytes > CLIENT_BYTES_MAX
     if (!isMuch && this.sending.length < this.recordedMax) return undefined
-    if (this.untilLook <= 0) this.look()
+    if (this.untilLook <= 0) this.releaseMemory()
     return this.refuse(arrival, bytes)
   }
 
-  /** Forgets the requests whose responses have ended. */
+  /** Looks for responses that have ended, and forgets them. */
   releaseMemory(): void {
-    this.look()
-  }
-
-  /** Removes the responses that have ended. */
-  private look(): void {
     this.sending = this.sending.filter(({ arrival }) => arrival.isOpen())
-    this.bytes = sum(this.sending)
+    this.bytes = this.sending.reduce((all, { bytes }) => all + bytes, 0)
     if (this.bytes < this.refusedAtBytes) this.refused.clear()
     const { length } = this.sending
     const byClient = heldByClient(this.sending)
@@ -299,8 +291,7 @@ export class OutgoingBodies {
       return tooMuchInTotal()
     }
     if (client === undefined) return undefined
-    const own = this.sending.filter((one) => one.arrival.client() === client)
-    const held = { bytes: sum(own), count: own.length }
+    const held = heldByClient(this.sending).get(client) ?? { bytes: 0, count: 0 }
     if (held.count < this.perClientMax && (bytes === 0 || held.bytes + bytes <= CLIENT_BYTES_MAX))
       return undefined
     this.full.set(client, held)
@@ -315,32 +306,17 @@ export class OutgoingBodies {
   }
 }
 
-/** What one client is being sent. */
-interface Held {
-  bytes: number
-  count: number
-}
-
 function tooMuch(client: string, count: number): RegistryError {
-  const message = `${count} responses are being sent to ${client} already: read some of them first`
-  return tooManyRequests(message, 1)
+  return tooManyRequests(`${count} responses are being sent to ${client} already: read some of them first`, 1)
 }
 
 function tooMuchInTotal(): RegistryError {
   return tooManyRequests('too many large responses are being sent: try again soon', 5, 503)
 }
 
-function mayBeLarge(request: Request): boolean {
-  return request.method === 'GET' && LARGE_PATH.test(pathOf(request))
-}
-
 /** Returns the path of a request with its query. */
 function pathOf({ url }: Request): string {
   return url.slice(url.indexOf('/', url.indexOf('//') + 2))
-}
-
-function sum(sending: Sending[]): number {
-  return sending.reduce((all, { bytes }) => all + bytes, 0)
 }
 
 function heldByClient(sending: Sending[]): Map<string, Held> {
@@ -373,8 +349,7 @@ async function withLength(response: Response): Promise<Response> {
 /** Reports whether the whole response fits into the socket's buffer. */
 function isBuffered({ status, headers }: Response, { method }: Request): boolean {
   const length = headers.get('content-length')
-  if (length === null) return status !== 200 || method === 'HEAD'
-  return Number(length) < BUFFERED_BYTES_MIN || method === 'HEAD'
+  return method === 'HEAD' || (length === null ? status !== 200 : Number(length) < BUFFERED_BYTES_MIN)
 }
 
 /** Parts of files, which only blobs have, take no memory. */

@@ -4,17 +4,15 @@ import { turn } from '../runtime/turn.ts'
 /** How many entries a page has by default. */
 export const PAGE_DEFAULT = 50
 
-/** Which page of a list to return. */
+/** Which page of a list to return. The cursor is `next` of the previous page, empty or undefined for the first one. */
 export interface PageQuery {
-  /** `next` of the previous page. Empty or undefined for the first page. */
   cursor?: string | undefined
   limit?: number | undefined
 }
 
-/** A page of a list. */
+/** A page of a list, with the cursor of the next page when there are more entries. */
 export interface ListPage<T> {
   items: T[]
-  /** The cursor of the next page, when there are more entries. */
   next?: string
 }
 

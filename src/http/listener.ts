@@ -1,6 +1,6 @@
+import { Elysia, t } from 'elysia'
 import type { Logger } from 'pino'
 import type { ListenAddress } from '../config/values.ts'
-import { SendfilePacer } from './sendfile-pacer.ts'
 
 /** The idle timeout of connections, in seconds. A stalled body gets its error response earlier. */
 const CONNECTION_IDLE_SECONDS_MAX = 255
@@ -14,7 +14,6 @@ const CIPHERS = ['AES128-GCM-SHA256', 'AES256-GCM-SHA384', 'CHACHA20-POLY1305']
   .join(':')
 
 type BunServer = Bun.Server<unknown>
-
 type Fetch = (request: Request) => Response | Promise<Response>
 
 /**
@@ -37,8 +36,7 @@ export class Listener {
     this.fetch = (request) => fetch(request.url.startsWith('/') ? this.named(request) : request)
     this.hostname = hostname
     this.usesTls = credentials !== undefined
-    const taken = credentials && canShare ? freePort(hostname, port) : port
-    this.server = listen(this.fetch, hostname, taken, credentials)
+    this.server = this.listen(credentials && canShare ? freePort(hostname, port) : port, credentials)
   }
 
   /** `host:port`, with the actual port. */
@@ -67,7 +65,7 @@ export class Listener {
     const old = this.server
     const port = old.port ?? 0
     if (!canShare) void old.stop()
-    this.server = listen(this.fetch, this.hostname, port, credentials)
+    this.server = this.listen(port, credentials)
     this.leaving.add(old)
     void this.leave(old)
   }
@@ -76,6 +74,18 @@ export class Listener {
   async stop(secondsMax: number): Promise<void> {
     await Promise.all([this.server, ...this.leaving].map((server) => stop(server, secondsMax)))
     this.pacer.stop()
+  }
+
+  private listen(port: number, credentials: Credentials | undefined): BunServer {
+    return Bun.serve({
+      fetch: this.fetch,
+      hostname: this.hostname,
+      port,
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
+      reusePort: credentials !== undefined && canShare,
+      ...(credentials && { tls: { cert: credentials.certificate, key: credentials.key, ciphers: CIPHERS } }),
+    })
   }
 
   private async leave(server: BunServer): Promise<void> {
@@ -102,23 +112,6 @@ export class Listener {
 /** Whether a second server can share the port and get the new connections while the first one ends. */
 const canShare = process.platform === 'linux'
 
-function listen(
-  fetch: Fetch,
-  hostname: string,
-  port: number,
-  credentials: Credentials | undefined,
-): BunServer {
-  return Bun.serve({
-    fetch,
-    hostname,
-    port,
-    maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-    idleTimeout: CONNECTION_IDLE_SECONDS_MAX,
-    reusePort: credentials !== undefined && canShare,
-    ...(credentials && { tls: { cert: credentials.certificate, key: credentials.key, ciphers: CIPHERS } }),
-  })
-}
-
 /** Returns the port, 0 as a free one. Throws if it is in use, because sharing it would take it from another process. */
 function freePort(hostname: string, port: number): number {
   const alone = Bun.serve({ hostname, port, reusePort: false, fetch: () => new Response() })
@@ -127,11 +120,9 @@ function freePort(hostname: string, port: number): number {
 }
 
 async function stop(server: BunServer, secondsMax: number): Promise<void> {
-  let timer: Timer | undefined
-  const timeout = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, secondsMax * 1000)
-  })
-  await Promise.race([server.stop(), timeout])
+  const late = Promise.withResolvers<void>()
+  const timer = setTimeout(late.resolve, secondsMax * 1000)
+  await Promise.race([server.stop(), late.promise])
   clearTimeout(timer)
   await server.stop(true)
 }
@@ -178,4 +169,88 @@ export interface Authority {
   certificate: string
   /** The SHA-256 of the certificate as tools print it: pairs of hexadecimal digits separated by colons. */
   fingerprint: string
+}
+
+/** Serves the certificate of this server's authority, so that hosts can trust it. Needs no credential. */
+export function authorityFiles({ certificate }: Authority) {
+  const der = Buffer.from(certificate.replaceAll(/-----.*-----|\s/g, ''), 'base64')
+  const file = (bytes: Uint8Array<ArrayBuffer> | string, type: string) =>
+    new Response(bytes, { headers: { 'content-type': type } })
+  const hook = (operationId: string, summary: string, type: string) => ({
+    response: { 200: t.String({ format: 'binary', description: 'The certificate' }) },
+    detail: { operationId, summary, security: [{}], 'x-media-type': type },
+  })
+  const [pemType, derType] = ['application/x-pem-file', 'application/pkix-cert']
+  return new Elysia({ name: 'authority', tags: ['authority'] })
+    .get('/rootCA.pem', () => file(certificate, pemType), hook('rootCA', 'The authority, as PEM', pemType))
+    .get('/ca.crt', () => file(der, derType), hook('caCrt', 'The authority, as DER', derType))
+}
+
+/** Bun does not use sendfile for smaller bodies. */
+const SENDFILE_BYTES_MIN = 1024 * 1024
+
+/** How often running downloads are looked for. */
+const CHECK_MILLISECONDS = 500
+
+/** How long one sendfile call may block the serving thread, in microseconds: without and with other requests. */
+const ALONE_MICROSECONDS = 4000
+const BESIDE_OTHERS_MICROSECONDS = 500
+
+/**
+ * Keeps large downloads from blocking other requests. Bun sends the rest of a file with a single sendfile(2) call. On a
+ * connection as fast as the disk, that call lasts as long as the download, and nothing else is served meanwhile. A
+ * signal makes the call return early, so during downloads a thread periodically sends this process SIGWINCH, which has
+ * no effect by default and costs an idle loop a few microseconds. Needed only on Linux without TLS, because elsewhere
+ * Bun reads and writes bodies in small pieces.
+ */
+class SendfilePacer {
+  private readonly pending: () => number
+  /** The period of the signals in microseconds; 0 pauses the thread. */
+  private readonly state = new Int32Array(new SharedArrayBuffer(4))
+  private worker: Worker | undefined
+  private timer: Timer | undefined
+
+  /** @param pending how many requests are in flight */
+  constructor(pending: () => number) {
+    this.pending = pending
+  }
+
+  begin(bytes: number): void {
+    if (bytes < SENDFILE_BYTES_MIN || process.platform !== 'linux') return
+    this.worker ??= this.startThread()
+    this.pace()
+    this.timer ??= setInterval(() => {
+      if (this.pending() === 0) this.pause()
+      else this.pace()
+    }, CHECK_MILLISECONDS)
+  }
+
+  stop(): void {
+    this.pause()
+    this.worker?.terminate()
+  }
+
+  private pace(): void {
+    this.set(this.pending() > 1 ? BESIDE_OTHERS_MICROSECONDS : ALONE_MICROSECONDS)
+  }
+
+  private pause(): void {
+    clearInterval(this.timer)
+    this.timer = undefined
+    this.set(0)
+  }
+
+  private set(microseconds: number): void {
+    Atomics.store(this.state, 0, microseconds)
+    Atomics.notify(this.state, 0)
+  }
+
+  private startThread(): Worker {
+    // Does nothing, but a signal interrupts a system call only if it has a handler.
+    process.on('SIGWINCH', () => {})
+    const worker = new Worker(new URL('./pacer.ts', import.meta.url))
+    worker.unref()
+    worker.postMessage(this.state.buffer)
+    return worker
+  }
 }

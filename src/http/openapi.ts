@@ -5,19 +5,12 @@ import scalarPath from '../../node_modules/@scalar/api-reference/dist/browser/st
   type: 'file',
 }
 import type { AccessRule } from '../access/decision.ts'
+import { version } from '../config/values.ts'
 import { ERROR_CODES, type ErrorCode } from '../oci/error.ts'
+import { COOKIE, CSRF_HEADER } from './controller.ts'
 import { exampleOf, requestExampleOf, toPlainSchema } from './openapi-schema.ts'
 import type { OperationDetail } from './operation.ts'
 import { PROBLEM_TYPE, Problem } from './problem.ts'
-import { COOKIE, CSRF_HEADER } from './session-cookie.ts'
-
-/** What the document needs besides the routes of Elysia. */
-interface OpenApiOptions {
-  /** The paths of `/v2` and `/v1`, each of which is one wildcard route in Elysia. */
-  paths: OpenAPIV3.PathsObject
-  /** cay's version. */
-  version: string
-}
 
 /** The hash of the content of the script element that holds Scalar's settings. */
 const emptyScript = new Bun.CryptoHasher('sha256').update('\n    ').digest('base64')
@@ -57,9 +50,12 @@ repository name in a path as \`%2F\`. Lists are paginated: pass \`nextCursor\` o
 with an entity tag support \`If-Match\` and \`If-None-Match\`. Errors are problem details (RFC 9457); \`/problems\` lists their
 codes.`
 
-/** Serves the API reference at `/swagger`, its script, and the OpenAPI 3 document at `/swagger/json`. */
-export function openapi(options: OpenApiOptions) {
-  const info = { title: 'cay', version: options.version, description: DESCRIPTION }
+/**
+ * Serves the API reference at `/swagger`, its script, and the OpenAPI 3 document at `/swagger/json`.
+ *
+ * @param paths the paths of `/v2` and `/v1`, each of which is one wildcard route in Elysia
+ */
+export function openapi(paths: OpenAPIV3.PathsObject) {
   let script: Promise<Script> | undefined
   let document: OpenAPIV3.Document | undefined
   return new Elysia({ name: 'openapi' })
@@ -78,11 +74,11 @@ export function openapi(options: OpenApiOptions) {
     .use(
       swagger({
         documentation: {
-          info,
-          tags: TAGS,
+          info: { title: 'cay', version, description: DESCRIPTION },
+          tags: Object.entries(TAGS).map(([name, description]) => ({ name, description })),
           // Relative, so that it is right behind a proxy and under any name.
           servers: [{ url: '/', description: 'This server' }],
-          paths: options.paths,
+          paths,
           components: { securitySchemes: SECURITY_SCHEMES },
         },
         exclude: /^\/v2(\/|$)/,
@@ -94,7 +90,12 @@ export function openapi(options: OpenApiOptions) {
       '/swagger/scalar.js',
       async ({ request }) => {
         script ??= loadScript()
-        return answerScript(await script, request.headers)
+        const { gzip, etag } = await script
+        if (request.headers.get('if-none-match') === etag)
+          return new Response(null, { status: 304, headers: { etag } })
+        // Always compressed, since only browsers request it.
+        const type = { 'content-type': 'text/javascript; charset=utf-8', 'content-encoding': 'gzip' }
+        return new Response(gzip, { headers: { ...type, etag } })
       },
       { detail: { hide: true } },
     )
@@ -109,15 +110,7 @@ interface Script {
 async function loadScript(): Promise<Script> {
   const bytes = await Bun.file(scalarPath).bytes()
   const gzip = bytes[0] === 0x1f && bytes[1] === 0x8b ? bytes : Bun.gzipSync(bytes)
-  const etag = `"${new Bun.CryptoHasher('sha256').update(gzip).digest('hex').slice(0, 32)}"`
-  return { gzip, etag }
-}
-
-/** Returns the script, always compressed, since only browsers request it; 304 if the client has it. */
-function answerScript({ gzip, etag }: Script, headers: Headers): Response {
-  if (headers.get('if-none-match') === etag) return new Response(null, { status: 304, headers: { etag } })
-  const type = { 'content-type': 'text/javascript; charset=utf-8', 'content-encoding': 'gzip' }
-  return new Response(gzip, { headers: { ...type, etag } })
+  return { gzip, etag: `"${new Bun.CryptoHasher('sha256').update(gzip).digest('hex').slice(0, 32)}"` }
 }
 
 /** How requests authenticate. Routes refer to these names. */
@@ -143,46 +136,43 @@ const SECURITY_SCHEMES = {
 const SECURITY = [{ basic: [] }, { bearer: [] }, { session: [] }]
 
 /** The groups of operations, in the order of the page. */
-const TAGS: OpenAPIV3.TagObject[] = [
-  { name: 'distribution', description: 'Pull and push: the API of the OCI distribution-spec.' },
-  { name: 'docker v1', description: "Docker's V1 API: pulls by Docker before 1.6, and searches." },
-  { name: 'token', description: "Docker's token protocol: short-lived tokens for /v2." },
-  { name: 'repositories', description: 'Settings, history, deletion and restore.' },
-  { name: 'tags', description: 'Where tags point, and where they pointed before.' },
-  { name: 'manifests', description: 'Images, indexes and other artifacts.' },
-  { name: 'files', description: 'The files in layers and images.' },
-  { name: 'pulls', description: 'Who pulled what, by tag, account and day.' },
-  { name: 'blobs', description: 'Blobs by digest, and the repositories that use them.' },
-  { name: 'damage', description: 'Stored content that is damaged or missing.' },
-  { name: 'uploads', description: 'Uploads in progress.' },
-  { name: 'storage', description: 'Disk usage.' },
-  { name: 'cache', description: 'Content cached from upstreams.' },
-  { name: 'pins', description: 'Cached content that is never evicted.' },
-  { name: 'upstreams', description: 'Registries whose content is cached.' },
-  { name: 'quotas', description: 'How much namespaces and the server can hold.' },
-  { name: 'retention', description: 'Policies that decide which tags expire.' },
-  { name: 'events', description: 'The history of changes to content.' },
-  { name: 'jobs', description: 'Long-running operations and their progress.' },
-  { name: 'gc', description: 'Garbage collection: what will be deleted and when, and why the rest is kept.' },
-  { name: 'purges', description: 'Permanent deletion of what could still be restored.' },
-  { name: 'server', description: 'Version, settings and health of the server.' },
-  { name: 'session', description: 'Browser sessions.' },
-  { name: 'access', description: 'What an account may do in a repository, and why.' },
-  { name: 'users', description: 'People, who sign in with a password.' },
-  {
-    name: 'robots',
-    description: 'Accounts for machines, which sign in with tokens. Each belongs to a user.',
-  },
-  { name: 'tokens', description: 'Tokens of users and robots. A secret is shown only once.' },
-  { name: 'groups', description: 'Groups of accounts, to grant roles to.' },
-  { name: 'grants', description: 'Roles of accounts and groups on the repositories that match a pattern.' },
-  { name: 'signing-keys', description: 'Keys that sign short-lived tokens.' },
-  { name: 'audit', description: 'Changes to accounts and grants, denied requests and sign-ins.' },
-  { name: 'metrics', description: 'Metrics for Prometheus.' },
-  { name: 'health', description: 'Liveness and readiness.' },
-  { name: 'problems', description: 'All error codes (RFC 9457).' },
-  { name: 'authority', description: 'The certificate authority of this server.' },
-]
+const TAGS: Readonly<Record<string, string>> = {
+  distribution: 'Pull and push: the API of the OCI distribution-spec.',
+  'docker v1': "Docker's V1 API: pulls by Docker before 1.6, and searches.",
+  token: "Docker's token protocol: short-lived tokens for /v2.",
+  repositories: 'Settings, history, deletion and restore.',
+  tags: 'Where tags point, and where they pointed before.',
+  manifests: 'Images, indexes and other artifacts.',
+  files: 'The files in layers and images.',
+  pulls: 'Who pulled what, by tag, account and day.',
+  blobs: 'Blobs by digest, and the repositories that use them.',
+  damage: 'Stored content that is damaged or missing.',
+  uploads: 'Uploads in progress.',
+  storage: 'Disk usage.',
+  cache: 'Content cached from upstreams.',
+  pins: 'Cached content that is never evicted.',
+  upstreams: 'Registries whose content is cached.',
+  quotas: 'How much namespaces and the server can hold.',
+  retention: 'Policies that decide which tags expire.',
+  events: 'The history of changes to content.',
+  jobs: 'Long-running operations and their progress.',
+  gc: 'Garbage collection: what will be deleted and when, and why the rest is kept.',
+  purges: 'Permanent deletion of what could still be restored.',
+  server: 'Version, settings and health of the server.',
+  session: 'Browser sessions.',
+  access: 'What an account may do in a repository, and why.',
+  users: 'People, who sign in with a password.',
+  robots: 'Accounts for machines, which sign in with tokens. Each belongs to a user.',
+  tokens: 'Tokens of users and robots. A secret is shown only once.',
+  groups: 'Groups of accounts, to grant roles to.',
+  grants: 'Roles of accounts and groups on the repositories that match a pattern.',
+  'signing-keys': 'Keys that sign short-lived tokens.',
+  audit: 'Changes to accounts and grants, denied requests and sign-ins.',
+  metrics: 'Metrics for Prometheus.',
+  health: 'Liveness and readiness.',
+  problems: 'All error codes (RFC 9457).',
+  authority: 'The certificate authority of this server.',
+}
 
 /** An operation, with what the admin API declares for it. */
 type Operation = OpenAPIV3.OperationObject & Partial<OperationDetail>
@@ -225,13 +215,17 @@ function completeAdminOperation(operation: Operation, method: string): void {
   }
   if (takesConditions) operation.parameters = [...(operation.parameters ?? []), ...conditionsOf(method)]
   if (method !== 'get') operation.parameters = [...(operation.parameters ?? []), CSRF]
-  if (operation['x-access']) operation.description = describe(operation)
+  if (operation['x-access']) {
+    const who = `Access: ${ACCESS[access]}.`
+    const { description } = operation
+    operation.description = description === undefined ? who : `${description}\n\n${who}`
+  }
   delete operation['x-errors']
   delete operation['x-etag']
   delete operation['x-media-type']
 }
 
-/** Who may call an operation, in words. */
+/** Who may call an operation. */
 const ACCESS: Record<AccessRule, string> = {
   pull: 'Anyone who can pull from the repository',
   push: 'Anyone who can push to the repository',
@@ -242,11 +236,6 @@ const ACCESS: Record<AccessRule, string> = {
   admin: 'A server admin',
   session: 'A signed-in browser',
   anybody: 'Anyone',
-}
-
-function describe({ description, 'x-access': access = 'anybody' }: Operation): string {
-  const who = `Access: ${ACCESS[access]}.`
-  return description === undefined ? who : `${description}\n\n${who}`
 }
 
 const ETAG: OpenAPIV3.HeaderObject = {
@@ -271,12 +260,10 @@ function conditionsOf(method: string): OpenAPIV3.ParameterObject[] {
   const condition = (name: string, description: string) =>
     ({ in: 'header', name, description, schema: { type: 'string' } }) as const
   if (method === 'get') return [condition('if-none-match', 'Entity tags that the client already has')]
+  const has = 'Change only if the resource has'
   return [
-    condition('if-match', 'Change only if the resource has one of these entity tags'),
-    condition(
-      'if-none-match',
-      'Change only if the resource has none of these entity tags; * means only if it does not exist',
-    ),
+    condition('if-match', `${has} one of these entity tags`),
+    condition('if-none-match', `${has} none of these entity tags; * means only if it does not exist`),
   ]
 }
 
@@ -293,12 +280,8 @@ function completeParameters(parameters: Operation['parameters'] & object): void 
 
 /** Replaces the three media types that the plugin lists for each body by the actual one. */
 function completeBodies(operation: Operation): void {
-  const {
-    operationId,
-    requestBody,
-    responses = {},
-    'x-media-type': answered = 'application/json',
-  } = operation
+  const { operationId, requestBody, responses = {} } = operation
+  const { 'x-media-type': answered = 'application/json' } = operation
   if (requestBody && 'content' in requestBody) {
     const type = operationId === FORM_OPERATION ? 'application/x-www-form-urlencoded' : 'application/json'
     requestBody.content = completeContent(requestBody.content, type, requestExampleOf)
@@ -306,11 +289,8 @@ function completeBodies(operation: Operation): void {
   for (const [status, answer] of Object.entries(responses)) {
     if ('$ref' in answer) continue
     const { description, headers, content = {} } = answer
-    responses[status] = {
-      description,
-      content: completeContent(content, answered),
-      ...(headers && { headers }),
-    }
+    const completed = completeContent(content, answered)
+    responses[status] = { description, content: completed, ...(headers && { headers }) }
   }
 }
 
@@ -343,10 +323,8 @@ const BUSY = 'TOOMANYREQUESTS: the server is busy; Retry-After says when to try 
 /** Refers to the schema of problems. */
 const PROBLEM = { [PROBLEM_TYPE]: { schema: { $ref: '#/components/schemas/Problem' } } }
 
-type Described = OpenAPIV3.OperationObject & Partial<OperationDetail>
-
 /** Returns the responses of an admin operation other than success, from what its `operation` declares. */
-function refusalsOf(operation: Described, method: string): OpenAPIV3.ResponsesObject {
+function refusalsOf(operation: Operation, method: string): OpenAPIV3.ResponsesObject {
   const { 'x-access': access, 'x-errors': declared = [], 'x-etag': isTagged = false } = operation
   const codes = new Set<ErrorCode>([...ALWAYS, ...declared])
   const isChange = method !== 'get'
@@ -355,35 +333,29 @@ function refusalsOf(operation: Described, method: string): OpenAPIV3.ResponsesOb
   if (operation.requestBody || operation.parameters?.length) codes.add('REQUEST_INVALID')
   if (isTagged && isChange) codes.add('PRECONDITION_FAILED')
   const responses: OpenAPIV3.ResponsesObject = {}
-  for (const code of codes) {
-    const { status, message } = ERROR_CODES[code]
+  const add = (status: number, text: string) => {
     const before = responses[status] as OpenAPIV3.ResponseObject | undefined
-    const description = `${before === undefined ? '' : `${before.description}; `}${code}: ${message}`
+    const description = before === undefined ? text : `${before.description}; ${text}`
     responses[status] = { description, content: PROBLEM }
   }
-  const unavailable = responses[503] as OpenAPIV3.ResponseObject | undefined
-  const description = unavailable === undefined ? BUSY : `${unavailable.description}; ${BUSY}`
-  responses[503] = { description, content: PROBLEM }
+  for (const code of codes) add(ERROR_CODES[code].status, `${code}: ${ERROR_CODES[code].message}`)
+  add(503, BUSY)
   if (isTagged === true && !isChange)
     responses[304] = { description: 'Not modified: If-None-Match matches the entity tag.' }
   if (operation.responses[206])
     responses[416] = { description: 'The range is outside the content.', content: PROBLEM }
-  if (isChange) {
-    for (const [status, description] of Object.entries(OF_BODIES)) {
-      if (operation.requestBody || status === '507') responses[status] = { description, content: PROBLEM }
-    }
+  for (const [status, description] of isChange ? Object.entries(OF_BODIES) : []) {
+    if (operation.requestBody || status === '507') responses[status] = { description, content: PROBLEM }
   }
   return responses
 }
-
-type Answer = OpenAPIV3.ResponseObject | OpenAPIV3.ReferenceObject
 
 /** Moves the error responses to the components of the document, because most operations have the same. */
 function shareErrors(document: OpenAPIV3.Document): void {
   const shared: Record<string, OpenAPIV3.ResponseObject> = {}
   const names = new Map<string, string>()
   for (const operation of operationsOf(document)) {
-    for (const [status, answer] of Object.entries(operation.responses) as [string, Answer][]) {
+    for (const [status, answer] of Object.entries(operation.responses)) {
       if (Number(status) < 400 || '$ref' in answer) continue
       const key = JSON.stringify([status, answer])
       const name = names.get(key) ?? freeName(shared, status, answer.description)

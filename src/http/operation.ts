@@ -1,8 +1,7 @@
 import { type Static, type TSchema, t } from 'elysia'
 import { type AccessRule, enforce, type Principal } from '../access/decision.ts'
 import type { ErrorCode, RegistryError } from '../oci/error.ts'
-import { isKnown } from './origin.ts'
-import { refuseForeign } from './session-cookie.ts'
+import { isKnown, refuseForeign } from './origin.ts'
 
 /**
  * What a route takes and returns, from its operation and the models of its query and body. The page and the commands know
@@ -60,7 +59,7 @@ export interface Answering {
 }
 
 /** Whether an operation creates a resource: always (a POST), or unless it exists (a PUT). */
-export type Creates = 'always' | 'unless-it-exists'
+type Creates = 'always' | 'unless-it-exists'
 
 /** The models of what a route takes. */
 interface Taken {
@@ -80,8 +79,7 @@ export interface Operation<T extends TSchema | undefined, C extends Creates | un
   errors?: readonly ErrorCode[]
   /**
    * For a GET: responses carry an entity tag, the `version` of the resource. For a change: it supports If-Match and
-   * If-None-Match.
-   * `partial`: some fields change without the tag (counters, expiring tags), so a GET is never answered with 304.
+   * If-None-Match. `partial`: some fields change without the tag, so a GET is never answered with 304.
    */
   etag?: boolean | 'partial'
   /** Whether a part of the response can be requested, which has status 206. */
@@ -121,18 +119,6 @@ function responsesOf(answer: TSchema | undefined, creates: Creates | undefined, 
   return creates === undefined ? { 200: answer } : { 200: answer, 201: answer }
 }
 
-interface Answered {
-  request: Request
-  set: Answering
-  responseValue?: unknown
-}
-
-interface Checked {
-  principal: Principal
-  params: Record<string, unknown>
-  set: Answering
-}
-
 /** What `controller` provides before the body is read. */
 interface Parsed {
   request: Request
@@ -142,6 +128,9 @@ interface Parsed {
   findPrincipal: (request: Request, set: Answering) => Promise<Principal>
   readJson: (request: Request, principal: Principal, contentType: string) => Promise<unknown>
 }
+
+type Checked = Pick<Parsed, 'params' | 'set'> & { principal: Principal }
+type Answered = Pick<Parsed, 'request' | 'set'> & { responseValue?: unknown }
 
 /**
  * Returns the hooks of a route, which check its access first and document it.
@@ -190,7 +179,9 @@ export function operation<
     },
     afterHandle: (answered: Answered): undefined => {
       const { request, set, responseValue } = answered
-      setTag(set, responseValue)
+      // The entity tag is strong (RFC 9110, 8.8.3). The version itself is not sent, because no schema has it.
+      const { version } = Object(responseValue) as { version?: unknown }
+      if (typeof version === 'number') set.headers.etag = `"${version}"`
       if (set.status === 201) {
         const path = new URL(request.url).pathname
         // The response is the resource: Elysia checks it against the schema after this.
@@ -213,13 +204,4 @@ function answerKnown({ request, set: { headers } }: Answered): undefined {
 /** Sets the status of a PUT: 201 if it created the resource, otherwise 200. */
 export function markCreated(set: Answering, isNew: boolean): void {
   set.status = isNew ? 201 : 200
-}
-
-/**
- * Sets the strong entity tag of a resource, which is its version (RFC 9110, 8.8.3). The version itself is not sent,
- * because no schema has it.
- */
-function setTag(set: Answering, resource: unknown): void {
-  const { version } = Object(resource) as { version?: unknown }
-  if (typeof version === 'number') set.headers.etag = `"${version}"`
 }

@@ -1,9 +1,8 @@
 import { BlockList, isIP } from 'node:net'
-import { Elysia, t } from 'elysia'
 import { type Condition, networkOf } from '../access/access.ts'
 import { ConfigError } from '../config/values.ts'
+import { registryError } from '../oci/error.ts'
 import { ownText } from '../runtime/turn.ts'
-import type { Authority } from './listener.ts'
 
 /** How many hops are read. Of a longer list, which only a client sends, these are the first and the last ones. */
 const HOPS_MAX = 32
@@ -68,25 +67,13 @@ export class Origins {
 function addNetwork(list: BlockList, network: string): void {
   const [address = '', bits] = network.split('/')
   const family = isIP(address)
-  const prefix = Number(bits ?? (family === 4 ? 32 : 128))
-  if (family === 0 || !Number.isInteger(prefix) || prefix < 0 || prefix > (family === 4 ? 32 : 128)) {
-    throw new ConfigError(
-      `trusted-proxies names ${JSON.stringify(network)}: expected an address, or ADDRESS/BITS`,
-    )
+  const bitsMax = family === 4 ? 32 : 128
+  const prefix = Number(bits ?? bitsMax)
+  if (family === 0 || !Number.isInteger(prefix) || prefix < 0 || prefix > bitsMax) {
+    const named = JSON.stringify(network)
+    throw new ConfigError(`trusted-proxies names ${named}: expected an address, or ADDRESS/BITS`)
   }
   list.addSubnet(address, prefix, family === 4 ? 'ipv4' : 'ipv6')
-}
-
-/** Parses the elements of `Forwarded` (RFC 7239), the one nearest to the client first. */
-function parseForwarded(header: string | null): Hop[] {
-  return elementsOf(header).map((element) =>
-    Object.fromEntries(
-      element.split(';', PAIRS_MAX).map((pair) => {
-        const [key = '', value = ''] = pair.trim().split('=')
-        return [key.toLowerCase(), value.replace(/^"|"$/g, '')]
-      }),
-    ),
-  )
 }
 
 /** Returns the address of a hop without its port and the brackets of IPv6. */
@@ -108,7 +95,17 @@ interface Hop {
  */
 function forwardedBy(headers: Headers): Hop[] {
   const [proto, host, addresses] = FAMILY.map((name) => headers.get(name))
-  if (proto === null && host === null && addresses === null) return parseForwarded(headers.get('forwarded'))
+  if (proto === null && host === null && addresses === null) {
+    // RFC 7239
+    return elementsOf(headers.get('forwarded')).map((element) =>
+      Object.fromEntries(
+        element.split(';', PAIRS_MAX).map((pair) => {
+          const [key = '', value = ''] = pair.trim().split('=')
+          return [key.toLowerCase(), value.replace(/^"|"$/g, '')]
+        }),
+      ),
+    )
+  }
   const hops: Hop[] = elementsOf(addresses).map((address) => ({ for: address }))
   if (hops.length === 0) hops.push({})
   return hops.with(0, { ...hops[0], proto: firstOf(proto), host: firstOf(host) })
@@ -123,31 +120,6 @@ const FAMILY = ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-for'] as c
 
 function firstOf(header: string | null | undefined): string | undefined {
   return header?.split(',', 1)[0]?.trim() || undefined
-}
-
-const CERTIFICATE = t.String({ format: 'binary', description: 'The certificate' })
-
-const detail = (operationId: string, summary: string, mediaType: string) => ({
-  operationId,
-  summary,
-  security: [{}],
-  'x-media-type': mediaType,
-})
-
-/** Serves the certificate of this server's authority, so that hosts can trust it. Needs no credential. */
-export function authorityFiles({ certificate }: Authority) {
-  const der = Buffer.from(certificate.replaceAll(/-----.*-----|\s/g, ''), 'base64')
-  const file = (bytes: Uint8Array<ArrayBuffer> | string, type: string) =>
-    new Response(bytes, { headers: { 'content-type': type } })
-  return new Elysia({ name: 'authority', tags: ['authority'] })
-    .get('/rootCA.pem', () => file(certificate, 'application/x-pem-file'), {
-      response: { 200: CERTIFICATE },
-      detail: detail('rootCA', 'The authority, as PEM', 'application/x-pem-file'),
-    })
-    .get('/ca.crt', () => file(der, 'application/pkix-cert'), {
-      response: { 200: CERTIFICATE },
-      detail: detail('caCrt', 'The authority, as DER', 'application/pkix-cert'),
-    })
 }
 
 /**
@@ -200,3 +172,28 @@ export const INERT = {
   'x-content-type-options': 'nosniff',
   'content-security-policy': "default-src 'none'; sandbox",
 } as const
+
+/**
+ * Throws DENIED for a change that a browser sends on behalf of another site. Clients other than browsers send no origin
+ * and pass.
+ */
+export function refuseForeign(request: Request): void {
+  if (isSafe(request)) return
+  const { headers } = request
+  const site = headers.get('sec-fetch-site')
+  const origin = headers.get('origin')
+  const isOwn = site === null ? origin === null || isHostOf(origin, headers) : OWN_SITES.includes(site)
+  if (!isOwn) throw registryError('DENIED', 'cross-site request denied')
+}
+
+const OWN_SITES: readonly string[] = ['same-origin', 'none']
+
+/** Compares without the scheme, because a proxy may terminate TLS. */
+function isHostOf(origin: string, headers: Headers): boolean {
+  const hosts = [headers.get('host'), headers.get('x-forwarded-host')]
+  return URL.canParse(origin) && hosts.includes(new URL(origin).host)
+}
+
+export function isSafe({ method }: Request): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
+}

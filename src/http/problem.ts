@@ -30,9 +30,10 @@ export function answerFor(error: RegistryError, { method, url }: Request): Respo
   return answerOf(error, method, pathOf(url))
 }
 
-/** Formats the error as the clients of this path expect it. */
+/** Formats the error as the clients of this path expect it: those of distribution and Docker APIs by the specification. */
 function answerOf(error: RegistryError, method: string, path: string): Response {
-  return isDistribution(path) ? toErrorResponse(error, method) : toProblemResponse(error, method)
+  const isDistribution = /^\/(?:v1|v2|token)(?:\/|$)/.test(path)
+  return isDistribution ? toErrorResponse(error, method) : toProblemResponse(error, method)
 }
 
 /** Returns Basic only for navigations: on a script's request, Basic would make the browser open its login dialog. */
@@ -41,31 +42,22 @@ function challenge(headers: Headers): string {
   return mode === 'navigate' ? 'Basic realm="cay", charset="UTF-8"' : 'Bearer realm="cay"'
 }
 
-/** Reports whether the path belongs to a distribution or Docker API, whose clients expect the specification's errors. */
-function isDistribution(path: string): boolean {
-  return /^\/(?:v1|v2|token)(?:\/|$)/.test(path)
-}
-
 /**
  * Returns the response for anything thrown, in the specification's format. Anything but a RegistryError becomes
  * INTERNAL, and its cause is only logged. HEAD responses have no body.
  */
 export function toErrorResponse(error: unknown, method: string): Response {
-  const known = toRegistryError(error)
-  const headers = { ...known.headers, 'content-type': 'application/json' }
-  if (method === 'HEAD') return new Response(null, { status: known.status, headers })
-  return new Response(JSON.stringify({ errors: known.entries }), { status: known.status, headers })
+  const { status, headers, entries } = toRegistryError(error)
+  const body = method === 'HEAD' ? null : JSON.stringify({ errors: entries })
+  return new Response(body, { status, headers: { ...headers, 'content-type': 'application/json' } })
 }
 
 /** Converts anything thrown to a RegistryError. */
 export function toRegistryError(error: unknown): RegistryError {
   if (error instanceof RegistryError) return error
   if (isClientGone(error)) {
-    return registryError(
-      'BLOB_UPLOAD_INVALID',
-      'the client closed the connection before the request was complete',
-      { status: 400, cause: error },
-    )
+    const message = 'the client closed the connection before the request was complete'
+    return registryError('BLOB_UPLOAD_INVALID', message, { status: 400, cause: error })
   }
   return registryError('INTERNAL', ERROR_CODES.INTERNAL.message, { cause: error })
 }
@@ -93,8 +85,8 @@ function fromElysia(error: unknown, { url }: Request): RegistryError {
 
 /** Describes the first invalid value by its JSON path. Never includes the value, which may be a password. */
 function explain({ type, valueError }: ValidationError, url: string): string {
-  const path = jsonPathOf(valueError?.path ?? '') || parameterWith(url, valueError?.value)
-  return `${path === '' ? `the ${type}` : path}: ${faultOf(valueError)}`
+  const path = jsonPathOf(valueError?.path ?? '') || parameterWith(url, valueError?.value) || `the ${type}`
+  return `${path}: ${faultOf(valueError)}`
 }
 
 /** Returns the name of the query parameter with this value, because Elysia reports numbers out of range without one. */
@@ -146,7 +138,7 @@ export function expectationOf(schema: ExpectedSchema): string | undefined {
     case 'boolean':
       return 'true or false'
     case 'integer':
-      return ['a whole number', range(minimum, maximum)].filter(Boolean).join(' ')
+      return `a whole number${range(minimum, maximum)}`
     case 'array':
       return maxItems === undefined ? 'a list' : `a list of at most ${maxItems}`
     case 'string':
@@ -171,10 +163,9 @@ function lengths(minLength?: number, maxLength?: number): string | undefined {
     : `${minLength} to ${maxLength} characters`
 }
 
-function range(minimum?: number, maximum?: number): string | undefined {
-  if (minimum === undefined && maximum === undefined) return undefined
-  if (maximum === undefined) return `of at least ${minimum}`
-  return minimum === undefined ? `of at most ${maximum}` : `from ${minimum} to ${maximum}`
+function range(minimum?: number, maximum?: number): string {
+  if (maximum === undefined) return minimum === undefined ? '' : ` of at least ${minimum}`
+  return minimum === undefined ? ` of at most ${maximum}` : ` from ${minimum} to ${maximum}`
 }
 
 function eitherKnown(words: (string | undefined)[]): string | undefined {
@@ -217,14 +208,12 @@ export const Problem = t.Object(
 )
 
 /** Returns the path of a code's documentation. */
-export function problemPath(code: ErrorCode): string {
+function problemPath(code: ErrorCode): string {
   return `/problems/${code.toLowerCase().replaceAll('_', '-')}`
 }
 
 /** Returns the response for an error. HEAD responses have no body. */
 function toProblemResponse({ entries, status, headers }: RegistryError, method: string): Response {
-  const init = { status, headers: { ...headers, 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' } }
-  if (method === 'HEAD') return new Response(null, init)
   const { message } = entries[0] ?? ERROR_CODES.INTERNAL
   // The distribution-spec has no code for failed conditions.
   const code = status === 412 ? 'PRECONDITION_FAILED' : (entries[0]?.code ?? 'INTERNAL')
@@ -237,5 +226,36 @@ function toProblemResponse({ entries, status, headers }: RegistryError, method: 
     code,
     ...(several.length > 1 && { errors: several }),
   }
-  return new Response(JSON.stringify(problem), init)
+  return new Response(method === 'HEAD' ? null : JSON.stringify(problem), {
+    status,
+    headers: { ...headers, 'content-type': PROBLEM_TYPE, 'cache-control': 'no-store' },
+  })
+}
+
+/** GET /problems and /problems/:code: every error code. A problem's `type` points here (RFC 9457, 3.1.1). */
+export function problems() {
+  const { type, title, status, code } = Problem.properties
+  const Code = t.Object({ type, title, status, code }, { description: 'An error code' })
+  const items = (Object.keys(ERROR_CODES) as ErrorCode[]).map((code) => {
+    const { message, status } = ERROR_CODES[code]
+    return { type: problemPath(code), title: message, status, code }
+  })
+  return new Elysia({ name: 'problems', prefix: '/problems', tags: ['problems'] })
+    .get('', () => ({ items }), {
+      response: { 200: t.Object({ items: t.Array(Code) }, { description: 'All error codes' }) },
+      detail: { summary: 'List error codes', operationId: 'listProblems', security: [{}] },
+    })
+    .get(
+      '/:code',
+      ({ params: { code } }) => {
+        const found = items.find(({ type }) => type.endsWith(`/${code}`))
+        if (found === undefined) throw registryError('NOT_FOUND', 'no such error code')
+        return found
+      },
+      {
+        params: t.Object({ code: t.String({ maxLength: 64, example: 'not-found' }) }),
+        response: { 200: Code },
+        detail: { summary: 'Show an error code', operationId: 'getProblem', security: [{}] },
+      },
+    )
 }

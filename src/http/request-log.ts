@@ -26,13 +26,12 @@ export interface Handled {
   failure: unknown
   deed: Deed | undefined
   account: string | undefined
-  /** Returns the client's address. */
   address: () => string
   /** The User-Agent. */
   client: string | null
 }
 
-export interface RequestLogOptions {
+interface RequestLogOptions {
   log: Logger
   nextRequestId: () => string
   addressOf: (request: Request) => string
@@ -117,13 +116,10 @@ function logDeed(log: Logger, handled: Handled, { act, began = handled.began, ..
  * credential is only asked for one, and wrong credentials are logged as failed sign-ins.
  */
 function isRefusal({ method, status, failure }: Handled): boolean {
-  if (status === 403 || status === 429 || isDenial(failure)) return true
+  // Some clients are denied with 401, because only that shows them the reason.
+  const isDenied = failure instanceof RegistryError && failure.entries[0]?.code === 'DENIED'
+  if (status === 403 || status === 429 || isDenied) return true
   return !isRead(method) && ![401, 404, 412, 416].includes(status) && !isClientGone(failure)
-}
-
-/** Reports whether access was denied, also with 401, which shows some clients the reason. */
-function isDenial(failure: unknown): boolean {
-  return failure instanceof RegistryError && failure.entries[0]?.code === 'DENIED'
 }
 
 function isRead(method: string): boolean {
@@ -132,9 +128,10 @@ function isRead(method: string): boolean {
 
 function lineOf(handled: Handled) {
   const { method, path, status, route, requestId, began, failure } = handled
-  const milliseconds = since(began)
-  const request = { method, path: cut(path), status, route, requestId, milliseconds }
-  return { ...request, ...whoOf(handled), ...causeOf(failure) }
+  const request = { method, path: cut(path), status, route, requestId, milliseconds: since(began) }
+  if (failure === undefined) return { ...request, ...whoOf(handled) }
+  const { message, cause } = toRegistryError(failure)
+  return { ...request, ...whoOf(handled), error: cut(message), ...(cause !== undefined && { cause }) }
 }
 
 function whoOf({ account, address, client }: Handled) {
@@ -143,12 +140,6 @@ function whoOf({ account, address, client }: Handled) {
 
 function since(began: number): number {
   return Math.round((performance.now() - began) * 10) / 10
-}
-
-function causeOf(failure: unknown) {
-  if (failure === undefined) return {}
-  const known = toRegistryError(failure)
-  return { error: cut(known.message), ...(known.cause === undefined ? {} : { cause: known.cause }) }
 }
 
 function cut(text: string): string {

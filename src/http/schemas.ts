@@ -133,7 +133,6 @@ export function timeOf(milliseconds: number): string {
   return new Date(milliseconds).toISOString()
 }
 
-/** The account, credential and address of a caller. */
 interface Who {
   account: string | null
   credential: string | null
@@ -141,19 +140,14 @@ interface Who {
   requestId: string
 }
 
-/** The same, as the API names it. */
-interface ShownWho extends Omit<Who, 'credential'> {
-  credentialId: string | null
-}
-
 /**
- * Returns the fields that the principal may see: account names need an account, and credentials, addresses and request
- * ids need a server admin.
+ * Returns who made a change, as far as the principal may see it: account names need an account, and credentials,
+ * addresses and request ids need a server admin.
  */
 export function toWho(
   { account, credential, address, requestId }: Who,
   principal: Principal,
-): Partial<ShownWho> {
+): Partial<Omit<Who, 'credential'> & { credentialId: string | null }> {
   if (principal.isAdmin) return { account, credentialId: credential, address, requestId }
   return principal.account === undefined ? {} : { account }
 }

@@ -1,5 +1,4 @@
-import { type AdminContext, controller } from '../http/controller.ts'
-import { answerEvents, eventStream, eventText } from '../http/event-stream.ts'
+import { type AdminContext, answerEvents, controller, eventStream, eventText } from '../http/controller.ts'
 import { type Job, type Jobs, toJob } from './jobs.ts'
 import { ROUTES } from './models.ts'
 

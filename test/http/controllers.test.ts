@@ -5,13 +5,11 @@ import { grantedAccess, openAccess } from '../../src/accounts/authenticator.ts'
 import { Rules } from '../../src/accounts/rules.ts'
 import { checkVersion } from '../../src/database/operation.ts'
 import { openBodies } from '../../src/http/body.ts'
-import type { ApiServices } from '../../src/http/controller.ts'
-import { type AdminContext, controller } from '../../src/http/controller.ts'
+import { type AdminContext, type ApiServices, controller, SessionCookies } from '../../src/http/controller.ts'
 import { readPage } from '../../src/http/list-page.ts'
 import { operation } from '../../src/http/operation.ts'
 import { errors } from '../../src/http/problem.ts'
 import { mapPage, pageOf, pageParameters, RepositoryParam } from '../../src/http/schemas.ts'
-import { SessionCookies } from '../../src/http/session-cookie.ts'
 import type { RepositoryName } from '../../src/oci/reference.ts'
 import { openMemoryLog } from '../support/memory-log.ts'
 
@@ -84,7 +82,7 @@ function contextFor(as: Identity, access: Access): AdminContext {
     access,
     authenticate: () => as,
     addressOf: () => '127.0.0.1',
-    bodies: openBodies({ manifestBytesMax: 0, bodyBytesMax: 0, stallSecondsMax: 10 }),
+    bodies: openBodies({ largestBytes: 0, budgetBytes: 0, stallSecondsMax: 10 }),
     sourceOf: (request) => ({ request, client: undefined }),
     sendBlob: async () => new Response(),
     streamOf: () => new ReadableStream(),

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import type { OpenAPIV3 } from 'openapi-types'
 import { startServer } from '../../scripts/lib/server.ts'
+import { version } from '../../src/config/values.ts'
 import { openapi } from '../../src/http/openapi.ts'
 import { withoutReferences } from '../support/described.ts'
 
@@ -14,13 +15,13 @@ const paths: OpenAPIV3.PathsObject = {
     },
   },
 }
-const app = openapi({ paths, version: '1.2.3' })
+const app = openapi(paths)
 
 const ask = (path: string, init?: RequestInit) => app.handle(new Request(`http://localhost${path}`, init))
 
 test('openapi: the document has the paths behind wildcard routes', async () => {
   const document = await valid(await ask('/swagger/json'))
-  expect(document.info.version).toBe('1.2.3')
+  expect(document.info.version).toBe(version)
   expect(Object.keys(document.paths)).toEqual(['/v2/{name}/tags/list'])
 })
 

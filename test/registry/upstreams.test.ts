@@ -36,7 +36,7 @@ function dispatchWithUpstream(access = openAccess) {
     mirrorOf: undefined,
     authenticate: () => NOBODY,
     addressOf: () => '127.0.0.1',
-    bodies: openBodies({ manifestBytesMax: 1024, bodyBytesMax: 1024, stallSecondsMax: 1 }),
+    bodies: openBodies({ largestBytes: 1024, budgetBytes: 1024, stallSecondsMax: 1 }),
     beforeLarge: async () => {},
     sourceOf: (request) => ({ request, client: undefined }),
     originOf: () => 'https://registry.example',

@@ -1,13 +1,12 @@
-import { turn } from '../runtime/turn.ts'
+import { turn } from './turn.ts'
 
-/** Handles requests: an Elysia app or a dispatcher. */
 interface Surface {
   handle(request: Request): Response | Promise<Response>
 }
 
 /**
- * Loads and builds a surface on its first request, which waits for it. A server that never needs it saves the startup
- * time and the memory. Other requests are served between the steps.
+ * Loads and builds a surface, such as an Elysia app, on its first request, which waits for it. A server that never needs
+ * it saves the startup time and the memory. Other requests are served between the steps.
  *
  * @param load imports the surface's file with `import()`, so that it becomes a separate chunk of the executable
  */
@@ -32,18 +31,4 @@ export function once<T>(make: () => T): () => T {
     made ??= { value: make() }
     return made.value
   }
-}
-
-/** Returns an object whose members are created, each by its function, when they are first read. */
-export function lazily<T extends object>(makers: { [K in keyof T]: () => T[K] }): T {
-  const made = {} as T
-  for (const name of Object.keys(makers) as (keyof T)[]) {
-    const get = () => {
-      const value = makers[name]()
-      Object.defineProperty(made, name, { value, enumerable: true })
-      return value
-    }
-    Object.defineProperty(made, name, { get, enumerable: true, configurable: true })
-  }
-  return made
 }
