@@ -3,11 +3,9 @@ import { statfsSync } from 'node:fs'
 import { join } from 'node:path'
 import { type BunSQLiteDatabase, drizzle } from 'drizzle-orm/bun-sqlite'
 import * as accounts from './account-schema.ts'
-import * as cache from './schema.ts'
-import * as damage from './schema.ts'
 import * as content from './schema.ts'
 
-const schema = { ...content, ...accounts, ...cache, ...damage }
+const schema = { ...content, ...accounts }
 
 export type Db = BunSQLiteDatabase<typeof schema> & {
   $client: Database

@@ -45,13 +45,13 @@ type Asynchronous<T> = T extends (...args: infer A) => infer R
 
 /** The database of one data folder: reads by subject, and writes by name. */
 export interface Metadata extends Pick<Reads, AtOnce>, Asynchronous<Omit<Reads, AtOnce>>, Releasing {
-  write: Writer['call']
+  write: Write
   /** Calls `listener` when a write has made cached data of this kind stale, before the write returns. */
   onStale<K extends Stale>(what: K, listener: (part: StaleParts[K]) => void): void
   close(): Promise<void>
 }
 
-export interface MetadataParts {
+interface MetadataParts {
   /** Creates the reads of a database. */
   reads: (db: Db) => Reads
   /** Starts the writer's thread, which runs `serveWrites`. */
@@ -60,28 +60,43 @@ export interface MetadataParts {
   onFailure: (error: Error) => void
 }
 
-/** Opens, creates or migrates `<folder>/cay.db`. */
+/**
+ * Opens, creates or migrates `<folder>/cay.db`.
+ * @throws Error that says why the database cannot be opened
+ */
 export async function openDatabase(folder: string, parts: MetadataParts): Promise<Metadata> {
   const path = join(folder, 'cay.db')
-  const { reads, startWriter, onFailure } = parts
   const listeners: [Stale, (part: never) => void][] = []
-  const writer = await Writer.open(path, startWriter(), {
-    onStale: (what, part) => {
-      for (const [kind, listener] of listeners) if (kind === what) listener(part as never)
-    },
-    onFailure,
+  const writer = new WorkerClient<WriterQuestion, Failure>(parts.startWriter(), {
+    name: 'the writer',
+    isBatching: true,
+    toError: (failure) =>
+      'message' in failure ? new Error(failure.message) : new RegistryError(failure.entries, failure),
+    onFailure: parts.onFailure,
+    onAnswers: (answers) =>
+      tellStale(answers, (what, part) => {
+        for (const [kind, listener] of listeners) if (kind === what) listener(part as never)
+      }),
   })
+  try {
+    await writer.ask({ open: path })
+  } catch (error) {
+    await writer.stop()
+    throw error
+  }
   const db = openForReading(path)
   return {
-    ...asynchronous(reads(db)),
-    write: (name, args, moved) => writer.call(name, args, moved),
+    ...asynchronous(parts.reads(db)),
+    write: writes(writer),
     onStale: <K extends Stale>(what: K, listener: (part: StaleParts[K]) => void) => {
       listeners.push([what, listener])
     },
     releaseMemory: () => releaseMemory(db),
     async close() {
       db.$client.close()
-      await writer.close()
+      // The writer commits the waiting calls first. A crashed thread has nothing to commit.
+      await writer.ask({ close: true }).catch(() => {})
+      await writer.stop()
     },
   }
 }
@@ -124,99 +139,47 @@ export type Failure =
 type Outcome<Operation extends (call: never) => unknown> =
   ReturnType<Operation> extends Parts<infer Answer> ? Answer : ReturnType<Operation>
 
-export interface WriterOptions {
-  /** Called before a write returns with the cached data that it made stale, in the order of the writes. */
-  onStale: OnStale
-  /** Called when the thread has crashed. */
-  onFailure: (error: Error) => void
-}
+/**
+ * Runs one write, which is committed when the promise resolves. If it rejects, nothing has changed, except for earlier
+ * parts of a write in parts, which stay committed.
+ *
+ * @param moved memory in the arguments to transfer to the thread instead of copying it; it is empty afterwards
+ */
+type Write = <N extends OperationName>(
+  name: N,
+  args: Parameters<Operations[N]>[0],
+  moved?: ArrayBuffer[],
+) => Promise<Outcome<Operations[N]>>
 
-export type OnStale = <K extends Stale>(what: K, part: StaleParts[K]) => void
-
-/** The serving thread's client of the writer's thread. Each write is an async call. */
-class Writer {
-  private readonly client: WorkerClient<WriterQuestion, Failure>
-  private bytesWaiting = 0
-
-  private constructor(client: WorkerClient<WriterQuestion, Failure>) {
-    this.client = client
-  }
-
-  /**
-   * Starts the thread, which creates or migrates the database at `path`.
-   *
-   * @throws Error that says why the database cannot be opened
-   */
-  static async open(path: string, worker: Worker, { onStale, onFailure }: WriterOptions): Promise<Writer> {
-    const client = new WorkerClient<WriterQuestion, Failure>(worker, {
-      name: 'the writer',
-      isBatching: true,
-      toError,
-      onFailure,
-      onAnswers: (answers) => tellStale(answers, onStale),
-    })
-    try {
-      await client.ask({ open: path })
-    } catch (error) {
-      await client.stop()
-      throw error
-    }
-    return new Writer(client)
-  }
-
-  /**
-   * Runs one write, which is committed when the promise resolves. If it rejects, nothing has changed, except for
-   * earlier parts of a write in parts, which stay committed.
-   *
-   * @param moved memory in the arguments to transfer to the thread instead of copying it; it is empty afterwards
-   */
-  call<N extends OperationName>(
-    name: N,
-    args: Parameters<Operations[N]>[0],
-    moved: ArrayBuffer[] = [],
-  ): Promise<Outcome<Operations[N]>> {
-    const bytes = bytesOf(args)
-    const isFull = this.client.waiting >= CALLS_WAITING_MAX || this.bytesWaiting + bytes > BYTES_WAITING_MAX
-    if (isFull) return Promise.reject(tooMany())
-    const answer = this.client.ask<Outcome<Operations[N]>>({ name, args }, moved)
-    return bytes === 0 ? answer : this.holding(bytes, answer)
-  }
-
-  private async holding<T>(bytes: number, answer: Promise<T>): Promise<T> {
-    this.bytesWaiting += bytes
+/** Returns the serving thread's call of the writer's thread. It limits what waits. */
+function writes(writer: WorkerClient<WriterQuestion, Failure>): Write {
+  let bytesWaiting = 0
+  const holding = async <T>(bytes: number, answer: Promise<T>): Promise<T> => {
+    bytesWaiting += bytes
     try {
       return await answer
     } finally {
-      this.bytesWaiting -= bytes
+      bytesWaiting -= bytes
     }
   }
-
-  /** Commits the waiting calls, closes the database and ends the thread. */
-  async close(): Promise<void> {
-    // A crashed thread has nothing to commit.
-    await this.client.ask({ close: true }).catch(() => {})
-    await this.client.stop()
+  return (name, args, moved) => {
+    const bytes = (args as { bytes?: Uint8Array } | undefined)?.bytes?.byteLength ?? 0
+    if (writer.waiting >= CALLS_WAITING_MAX || bytesWaiting + bytes > BYTES_WAITING_MAX)
+      return Promise.reject(tooManyRequests('too many writes are waiting: try again in a second', 1))
+    const answer = writer.ask<Outcome<Operations[typeof name]>>({ name, args }, moved)
+    return bytes === 0 ? answer : holding(bytes, answer)
   }
 }
 
-function bytesOf(args: unknown): number {
-  return (args as { bytes?: Uint8Array } | undefined)?.bytes?.byteLength ?? 0
-}
-
-function toError(failure: Failure): Error {
-  return 'message' in failure ? new Error(failure.message) : new RegistryError(failure.entries, failure)
-}
-
-/** All cached content is dropped together, so it is reported once. */
-function tellStale(answers: readonly { value?: unknown }[], onStale: OnStale): void {
+/** Reports what a message's writes made stale, in their order. All cached content is dropped together, so only once. */
+function tellStale(
+  answers: readonly { value?: unknown }[],
+  onStale: (what: Stale, part: StaleParts[Stale]) => void,
+): void {
   const changes = answers.map(({ value }) => value as (StaleParts[Stale] & { stale?: Stale }) | undefined)
   const content = changes.findIndex((change) => change?.stale === 'content')
   for (const [at, change] of changes.entries()) {
     if (change?.stale === undefined || (change.stale === 'content' && at !== content)) continue
-    onStale(change.stale, change as never)
+    onStale(change.stale, change)
   }
-}
-
-function tooMany(): RegistryError {
-  return tooManyRequests('too many writes are waiting: try again in a second', 1)
 }

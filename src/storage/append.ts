@@ -1,7 +1,6 @@
 import { isDiskFull, registryError } from '../oci/error.ts'
 import { freeChunk, type UploadBody } from './blob-store.ts'
-import type { DigesterClient, UploadFile } from './digester-client.ts'
-import type { FilledSlot, SlotPool } from './slot-pool.ts'
+import type { Digester, FilledSlot, SlotPool, UploadFile } from './digesters.ts'
 
 /** How many filled slots of one upload may be unwritten at once. */
 const SLOTS_UNWRITTEN_MAX = 8
@@ -15,10 +14,10 @@ const MESSAGES_IN_FLIGHT_MAX = 2
 /** How often a body is checked for a stall. */
 const WATCH_MILLISECONDS = 100
 
-export interface AppendOptions {
+interface AppendOptions {
   turns: Turns
   pool: SlotPool
-  digester: DigesterClient
+  digester: Digester
   upload: UploadFile
   /** How many more bytes are accepted. */
   bytesMax: number
@@ -44,12 +43,16 @@ export async function appendBody(
   keepFilledSlot = false,
 ): Promise<FilledSlot | undefined> {
   const sender = new SlotSender(options, body)
+  const turn = options.turns.begin(body.length, body.client)
   try {
-    await readBody(body, sender, options)
+    await turn.take()
+    if (body.stream !== null) await readStream(body.stream, body, turn, sender, options)
   } catch (error) {
+    turn.end()
     await sender.finish()
     throw error
   }
+  turn.end()
   const tail = keepFilledSlot ? sender.detach() : undefined
   try {
     await sender.finish()
@@ -58,16 +61,6 @@ export async function appendBody(
     throw error
   }
   return tail
-}
-
-async function readBody(body: UploadBody, sender: SlotSender, options: AppendOptions): Promise<void> {
-  const turn = options.turns.begin(body.length, body.client)
-  try {
-    await turn.take()
-    if (body.stream !== null) await readStream(body.stream, body, turn, sender, options)
-  } finally {
-    turn.end()
-  }
 }
 
 async function readStream(
@@ -93,7 +86,10 @@ async function readStream(
       const rest = value.subarray(Math.min(skipped, value.length))
       skipped -= value.length - rest.length
       left -= rest.length
-      if (left < 0) throw tooLarge()
+      if (left < 0) {
+        const message = 'the blob is larger than this registry accepts'
+        throw registryError('SIZE_INVALID', message, { status: 413 })
+      }
       if (rest.length > 0) await sender.add(rest)
       if (ownsChunks) freeChunk(value)
     }
@@ -102,10 +98,6 @@ async function readStream(
     watch.stop()
     reader.releaseLock()
   }
-}
-
-function tooLarge() {
-  return registryError('SIZE_INVALID', 'the blob is larger than this registry accepts', { status: 413 })
 }
 
 type Reader = ReturnType<ReadableStream<Uint8Array>['getReader']>
@@ -224,7 +216,7 @@ class SlotSender {
     const { digester, upload } = this.options
     this.track(
       digester
-        .write(upload, unsent)
+        .ask({ do: 'write', upload, parts: unsent })
         .then(() => this.noteWritten(unsent))
         .catch((error) => this.noteFailure(error, unsent)),
     )
@@ -268,7 +260,7 @@ class SlotSender {
     try {
       if (!(await this.onDiskFull?.())) throw this.fullError
       // The digester wrote some parts before it found the disk full.
-      let written = (await digester.open(upload)) - this.fileSize
+      let written = (await digester.ask<number>({ do: 'open', upload })) - this.fileSize
       let count = 0
       for (const { length } of this.refused) {
         written -= length

@@ -15,9 +15,8 @@ import { releaseWhenIdle } from '../runtime/idle-memory.ts'
 import { type Answer, type Asked, lowerPriority } from '../runtime/threads.ts'
 import { turn } from '../runtime/turn.ts'
 import { SMALL_BYTES_MAX } from './blob-store.ts'
-import type { DigesterQuestion, UploadFile, VerifiedFile } from './digester-client.ts'
+import type { DigesterQuestion, FilledSlot, UploadFile, VerifiedFile } from './digesters.ts'
 import { type FileFailure, toFileFailure } from './durable-file.ts'
-import type { FilledSlot } from './slot-pool.ts'
 
 declare const self: Worker
 

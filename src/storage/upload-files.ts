@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { type DigestAlgorithm, tryParseAlgorithm } from '../oci/digest.ts'
 import { ownText } from '../runtime/turn.ts'
 import type { Upload } from './blob-store.ts'
-import type { UploadFile } from './digester-client.ts'
+import type { UploadFile } from './digesters.ts'
 
 const KEY_BYTES = 32
 

@@ -9,9 +9,8 @@ import {
   type Upload,
   type UploadBody,
 } from './blob-store.ts'
-import type { DigesterClient, UploadFile } from './digester-client.ts'
+import type { Digester, FilledSlot, SlotPool, UploadFile, VerifiedFile } from './digesters.ts'
 import type { Publishers } from './publishers.ts'
-import type { FilledSlot, SlotPool } from './slot-pool.ts'
 import type { UploadFiles } from './upload-files.ts'
 
 /** The dependencies that all sessions of a store share. */
@@ -25,7 +24,7 @@ export interface SessionMeans {
   /** How long a body may stall before it is abandoned. */
   stallSecondsMax: number
   /** Chooses the digester that writes an upload's file. */
-  takeDigester: () => DigesterClient
+  takeDigester: () => Digester
   /** Returns the path of a blob's file. */
   placeOf: (digest: Digest) => BlobPlace
   /** Called for each received part of a body, with its size in bytes. */
@@ -46,7 +45,7 @@ export class UploadSession {
   readonly upload: Upload
   readonly file: UploadFile
   private readonly means: SessionMeans
-  private readonly digester: DigesterClient
+  private readonly digester: Digester
   /** How many bytes the file has; undefined when there is no file. */
   private fileSize: number | undefined
   /** Whether the digester has the file and its hash open. */
@@ -91,7 +90,8 @@ export class UploadSession {
     return this.exclusively(async () => {
       await this.openFile()
       const algorithm = algorithmOf(digest)
-      const { hex } = await this.digester.verify(this.file, algorithm, undefined)
+      const verify = { do: 'verify', upload: this.file, algorithm, part: undefined } as const
+      const { hex } = await this.digester.ask<VerifiedFile>(verify)
       return digestFromHex(algorithm, hex) === digest
     })
   }
@@ -106,7 +106,7 @@ export class UploadSession {
       try {
         const isSmall = tail === undefined || tail.length <= SMALL_BYTES_MAX
         if (!isSmall || this.hasFile) return await this.publish(digest, tail, keep)
-        return verified(digest, tail ? this.means.pool.copy(tail) : new Uint8Array())
+        return verified(digest, tail ? new Uint8Array(this.means.pool.view(tail)) : new Uint8Array())
       } finally {
         if (tail) this.means.pool.give(tail.slot)
       }
@@ -118,13 +118,13 @@ export class UploadSession {
     return this.exclusively(async () => {
       this.hasEnded = true
       this.means.onEnded(this)
-      if (this.hasFile) await this.digester.drop(this.file)
+      if (this.hasFile) await this.digester.ask({ do: 'drop', upload: this.file })
     })
   }
 
   /** Closes the file. A later session of the same upload continues with it. */
   async close(): Promise<void> {
-    if (this.hasFile) await this.digester.close(this.file)
+    if (this.hasFile) await this.digester.ask({ do: 'close', upload: this.file })
   }
 
   private async exclusively<T>(work: () => Promise<T>): Promise<T> {
@@ -158,13 +158,13 @@ export class UploadSession {
     }
     const { bytesMax = means.blobBytesMax - this.size, stallSecondsMax = means.stallSecondsMax } = body
     const given = { bytesMax, stallSecondsMax, onWritten, fileSize: this.size }
-    const options = { ...means, ...given, digester, upload: file }
-    return await appendBody(body, options, keepTail)
+    return await appendBody(body, { ...means, ...given, digester, upload: file }, keepTail)
   }
 
   /** Hashes the file again, unless the digester still has it open. */
   private async openFile(): Promise<void> {
-    if (this.hasFile && !this.isOpen) this.fileSize = await this.digester.open(this.file)
+    if (this.hasFile && !this.isOpen)
+      this.fileSize = await this.digester.ask<number>({ do: 'open', upload: this.file })
     this.isOpen = true
   }
 
@@ -177,18 +177,19 @@ export class UploadSession {
     this.checkOffset(body)
     const bytes = await readSmallBody(body, body.stallSecondsMax ?? this.means.stallSecondsMax)
     this.means.onReceived(bytes.length)
-    if (bytes.length !== body.length) throw wrongLength(body.length, bytes.length)
-    return verified(digest, bytes)
+    if (bytes.length === body.length) return verified(digest, bytes)
+    throw registryError('SIZE_INVALID', `the body has ${bytes.length} bytes instead of ${body.length}`)
   }
 
   /** Writes the tail. While the disk is full and space can be freed for it, tries again. */
   private async finish(algorithm: DigestAlgorithm, tail: FilledSlot | undefined) {
     for (;;) {
       try {
-        return await this.digester.verify(this.file, algorithm, tail)
+        const verify = { do: 'verify', upload: this.file, algorithm, part: tail } as const
+        return await this.digester.ask<VerifiedFile>(verify)
       } catch (error) {
         if (!isDiskFull(error) || !(await this.means.onDiskFull?.())) throw error
-        await this.digester.open(this.file)
+        await this.digester.ask({ do: 'open', upload: this.file })
       }
     }
   }
@@ -205,15 +206,11 @@ export class UploadSession {
       await this.means.publishers.publish({ path, fd, isPublished, keep, place })
     } finally {
       this.isOpen = false
-      await this.digester.close(this.file)
+      await this.close()
     }
     if (!keep) this.fileSize = undefined
     return { digest, size }
   }
-}
-
-function wrongLength(expected: number, actual: number): Error {
-  return registryError('SIZE_INVALID', `the body has ${actual} bytes instead of ${expected}`)
 }
 
 function verified(digest: Digest, bytes: Uint8Array): CommittedBlob {

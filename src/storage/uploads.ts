@@ -15,9 +15,8 @@ import {
   type UploadStore,
   type UploadsInProgress,
 } from './blob-store.ts'
-import { DigesterClient } from './digester-client.ts'
+import { type Digester, SlotPool, startDigester } from './digesters.ts'
 import { Publishers } from './publishers.ts'
-import { SlotPool } from './slot-pool.ts'
 import { beganAt, FILL_SUFFIX, UploadFiles, UploadIds, uuidOf } from './upload-files.ts'
 import { type SessionMeans, UploadSession } from './upload-session.ts'
 
@@ -26,47 +25,52 @@ const SLOT_BYTES = 512 * 1024
 /** How many ids of ended uploads are remembered. */
 const UPLOADS_ENDED_MAX = 10_000
 
+/** How many uploads keep their file and hash open. The least recently used ones are closed, and read back when used. */
+const UPLOADS_OPEN_MAX = 512
+
+/** How many uploads stay open when the server is idle. */
+const UPLOADS_OPEN_IDLE_MAX = 16
+
 /** Stores uploads on a local disk, each in a file that becomes the blob. */
 export class FilesystemUploads implements UploadStore, UploadsInProgress {
+  private readonly options: UploadOptions
   private readonly files: UploadFiles
   private readonly ids: UploadIds
   /** Recently published or cancelled uploads. The disk does not record these. */
   private readonly ended = new LRUCache<string, true>({ max: UPLOADS_ENDED_MAX })
   /** Uploads without bytes that began before this time have expired. */
   private expiredBefore = 0
-  private readonly digesters: DigesterClient[]
-  private readonly publishers: Publishers
-  private readonly open: OpenUploads
-  private readonly blobsFolder: string
-  private readonly onEnded: (name: string) => void
+  private readonly digesters: Digester[]
   private nextDigester = 0
+  private readonly publishers: Publishers
+  private readonly blobsFolder: string
+  /** The open uploads, the most recently used one last. */
+  private readonly sessions = new Map<string, UploadSession>()
+  private readonly means: SessionMeans
 
   constructor(data: string, options: UploadOptions) {
-    const { poolBytes, digesters, onFailure, onEnded = () => {} } = options
-    this.onEnded = onEnded
+    const { poolBytes, digesters, onFailure } = options
+    this.options = options
     this.files = new UploadFiles(data)
     this.blobsFolder = blobsFolder(data)
     this.ids = new UploadIds(this.files.readKey())
     const pool = new SlotPool(poolBytes, Math.min(SLOT_BYTES, poolBytes >> 2))
-    this.digesters = Array.from({ length: digesters }, () => new DigesterClient(pool, onFailure))
+    this.digesters = Array.from({ length: digesters }, () => startDigester(pool, onFailure))
     this.publishers = new Publishers(onFailure)
-    this.open = new OpenUploads(
-      {
-        ...options,
-        files: this.files,
-        pool,
-        turns: new Turns(),
-        publishers: this.publishers,
-        takeDigester: () => this.takeDigester(),
-        onReceived: options.onReceived ?? (() => {}),
-        placeOf: (digest) => blobPlace(data, digest),
-        onEnded: ({ upload, file }) => {
-          this.end(file.id)
-          this.open.forget(upload.id)
-        },
+    this.means = {
+      ...options,
+      files: this.files,
+      pool,
+      turns: new Turns(),
+      publishers: this.publishers,
+      takeDigester: () => this.takeDigester(),
+      onReceived: options.onReceived ?? (() => {}),
+      placeOf: (digest) => blobPlace(data, digest),
+      onEnded: ({ upload, file }) => {
+        this.end(file.id)
+        this.sessions.delete(upload.id)
       },
-      onFailure,
-    )
+    }
   }
 
   /** Checks the folders and removes what a crash left behind. Call it before the first upload starts. */
@@ -77,12 +81,12 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
 
   start(scope: string, algorithm: DigestAlgorithm): Upload {
     const upload = this.ids.make(scope, algorithm)
-    this.open.start(upload)
+    this.remember(upload, undefined)
     return upload
   }
 
   async find(scope: string, id: string): Promise<Upload | undefined> {
-    const known = this.open.find(id)?.upload
+    const known = this.sessions.get(id)?.upload
     if (known?.scope === scope) return known
     const upload = this.ids.parse(scope, id)
     if (upload === undefined || this.ended.has(uuidOf(id))) return undefined
@@ -91,38 +95,39 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async getSize(upload: Upload): Promise<number> {
-    return this.open.find(upload.id)?.size ?? (await this.files.findSize(this.files.ofUpload(upload))) ?? 0
+    const open = this.sessions.get(upload.id)
+    return open?.size ?? (await this.files.findSize(this.files.ofUpload(upload))) ?? 0
   }
 
   async append(upload: Upload, body: UploadBody): Promise<number> {
-    return await (await this.open.get(upload)).append(body)
+    return await (await this.open(upload)).append(body)
   }
 
   async commit(upload: Upload, digest: Digest, body: UploadBody): Promise<CommittedBlob> {
-    return await (await this.open.get(upload)).commit(digest, body)
+    return await (await this.open(upload)).commit(digest, body)
   }
 
   /** Reports whether the bytes of the upload have this digest. */
   async verify(upload: Upload, digest: Digest): Promise<boolean> {
-    return await (await this.open.get(upload)).verify(digest)
+    return await (await this.open(upload)).verify(digest)
   }
 
   async cancel(upload: Upload): Promise<void> {
-    await (await this.open.get(upload)).cancel()
+    await (await this.open(upload)).cancel()
   }
 
   async expire(before: number): Promise<number> {
     this.expiredBefore = before
-    for (const { upload, isBusy, hasFile } of this.open.list()) {
-      if (!isBusy && !hasFile && beganAt(upload.id) < before) this.open.forget(upload.id)
+    for (const { upload, isBusy, hasFile } of this.sessions.values()) {
+      if (!isBusy && !hasFile && beganAt(upload.id) < before) this.sessions.delete(upload.id)
     }
-    const sessions = new Map(this.open.list().map((session) => [session.file.id, session] as const))
+    const sessions = new Map(this.sessions.values().map((session) => [session.file.id, session] as const))
     let dropped = 0
     for await (const file of this.files.clients()) {
       const session = sessions.get(file.id)
       if (file.changedAt >= before || session?.isBusy) continue
       if (session) await session.cancel()
-      else await this.takeDigester().drop(file)
+      else await this.takeDigester().ask({ do: 'drop', upload: file })
       this.end(file.id)
       dropped++
     }
@@ -130,7 +135,7 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async list(last: string, limit: number): Promise<UploadProgress[]> {
-    const scopes = new Map(this.open.list().map(({ file, upload }) => [file.id, upload.scope] as const))
+    const scopes = new Map(this.sessions.values().map(({ file, upload }) => [file.id, upload.scope] as const))
     const files = await Array.fromAsync(this.files.list(last, limit))
     return files.map(({ id: name, ...file }) => ({
       ...file,
@@ -145,81 +150,34 @@ export class FilesystemUploads implements UploadStore, UploadsInProgress {
   }
 
   async drop(name: string): Promise<boolean> {
-    const session = this.open.list().find(({ file }) => file.id === name)
+    const session = this.sessions.values().find(({ file }) => file.id === name)
     const file = await this.files.find(name)
     // A request may use it for long, so it is deleted when that request has ended.
     if (session?.isBusy) session.cancel().catch(() => {})
     else if (session) await session.cancel()
-    else if (file) await this.takeDigester().drop(file)
+    else if (file) await this.takeDigester().ask({ do: 'drop', upload: file })
     else return false
     this.end(name)
     return true
   }
 
-  private end(name: string): void {
-    this.ended.set(ownText(name), true)
-    this.onEnded(name)
-  }
-
-  /** Closes most uploads. A later request opens them again, as after a restart. */
+  /**
+   * Closes most uploads. A later request opens them again, as after a restart. Their objects are few but scattered, and
+   * each keeps a free block of memory from being returned.
+   */
   releaseMemory(): void {
-    this.open.releaseMemory()
+    this.closeOldest(UPLOADS_OPEN_IDLE_MAX)
   }
 
   async stop(): Promise<void> {
     await Promise.all([this.publishers.stop(), ...this.digesters.map((digester) => digester.stop())])
   }
 
-  /** Returns the digester with the fewest pending messages; round-robin among equals. */
-  private takeDigester(): DigesterClient {
-    const { digesters } = this
-    const first = this.nextDigester++ % digesters.length
-    const turns = [...digesters.slice(first), ...digesters.slice(0, first)]
-    return turns.reduce((least, next) => (next.waiting < least.waiting ? next : least))
-  }
-}
-
-/** How many uploads keep their file and hash open. The least recently used ones are closed, and read back when used. */
-const UPLOADS_OPEN_MAX = 512
-
-/** How many uploads stay open when the server is idle. */
-const UPLOADS_OPEN_IDLE_MAX = 16
-
-/** The open uploads, the most recently used one last. */
-class OpenUploads {
-  private readonly sessions = new Map<string, UploadSession>()
-  private readonly means: SessionMeans
-  private readonly onFailure: (error: Error) => void
-
-  /** @param onFailure called when a file cannot be closed */
-  constructor(means: SessionMeans, onFailure: (error: Error) => void) {
-    this.means = means
-    this.onFailure = onFailure
-  }
-
-  find(id: string): UploadSession | undefined {
-    return this.sessions.get(id)
-  }
-
-  list(): MapIterator<UploadSession> {
-    return this.sessions.values()
-  }
-
-  /** Adds a new upload, which has no file. */
-  start(upload: Upload): void {
-    this.remember(upload, undefined)
-  }
-
-  forget(id: string): void {
-    this.sessions.delete(id)
-  }
-
   /** Returns the session of an upload, which may have begun in an earlier process. */
-  async get(upload: Upload): Promise<UploadSession> {
+  private async open(upload: Upload): Promise<UploadSession> {
     let session = this.sessions.get(upload.id)
     if (session === undefined) {
-      const { files } = this.means
-      const size = await files.findSize(files.ofUpload(upload))
+      const size = await this.files.findSize(this.files.ofUpload(upload))
       session = this.sessions.get(upload.id) ?? this.remember(upload, size)
     }
     this.sessions.delete(upload.id)
@@ -234,19 +192,27 @@ class OpenUploads {
     return session
   }
 
-  /** Closes most uploads. Their objects are few but scattered, and each keeps a free block of memory from being returned. */
-  releaseMemory(): void {
-    this.closeOldest(UPLOADS_OPEN_IDLE_MAX)
-  }
-
   /** Closes the least recently used uploads that no request uses, until so many are open. */
   private closeOldest(openMax: number): void {
     for (const [id, session] of this.sessions) {
       if (this.sessions.size <= openMax) return
       if (session.isBusy) continue
       this.sessions.delete(id)
-      session.close().catch(this.onFailure)
+      session.close().catch(this.options.onFailure)
     }
+  }
+
+  private end(name: string): void {
+    this.ended.set(ownText(name), true)
+    this.options.onEnded?.(name)
+  }
+
+  /** Returns the digester with the fewest pending messages; round-robin among equals. */
+  private takeDigester(): Digester {
+    const { digesters } = this
+    const first = this.nextDigester++ % digesters.length
+    const turns = [...digesters.slice(first), ...digesters.slice(0, first)]
+    return turns.reduce((least, next) => (next.waiting < least.waiting ? next : least))
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { SlotPool } from '../../src/storage/slot-pool.ts'
+import { SlotPool } from '../../src/storage/digesters.ts'
 
 test('slot pool: it has as many slots as fit, at least two, each with memory of its own', () => {
   const pool = new SlotPool(1000, 300)

@@ -1,3 +1,53 @@
+import type { DigestAlgorithm } from '../oci/digest.ts'
+import { WorkerClient } from '../runtime/threads.ts'
+import { type FileFailure, fromFileFailure } from './durable-file.ts'
+
+/** An upload's file. The digester creates it with the first byte. */
+export interface UploadFile {
+  id: string
+  path: string
+  algorithm: DigestAlgorithm
+}
+
+/** A message to a digester. The first one sets the pool, the others are about uploads. */
+export type DigesterQuestion =
+  | { do: 'use'; pool: SharedArrayBuffer; slotBytes: number }
+  /** Opens the file and its hash. The answer is its size in bytes. */
+  | { do: 'open'; upload: UploadFile }
+  /** Appends slots of the pool. After an error, the file may have the first ones and must be opened again. */
+  | { do: 'write'; upload: UploadFile; parts: FilledSlot[] }
+  /** Appends the last slot, if any. The answer is the content of the file, a `VerifiedFile`. */
+  | { do: 'verify'; upload: UploadFile; algorithm: DigestAlgorithm; part: FilledSlot | undefined }
+  /** Closes the file and drops its hash. `open` restores both. `drop` also removes the file. */
+  | { do: 'close' | 'drop'; upload: UploadFile }
+
+/** The content of an upload's file. */
+export interface VerifiedFile {
+  size: number
+  /** The digest of all of it, in the requested algorithm. */
+  hex: string
+  /** All of it, if it is small. These are the bytes that were hashed. */
+  bytes: Uint8Array | undefined
+  /** The descriptor of the open file, with which any thread can sync it. */
+  fd: number
+  /** Whether the file is already published as a blob, whose row was not written. */
+  isPublished: boolean
+}
+
+/** The serving thread's client of one digester, which answers messages in order. */
+export type Digester = WorkerClient<DigesterQuestion, FileFailure>
+
+export function startDigester(pool: SlotPool, onFailure: (error: Error) => void): Digester {
+  const worker = new Worker(new URL('./digester.ts', import.meta.url))
+  const digester: Digester = new WorkerClient(worker, {
+    name: 'a digester',
+    toError: fromFileFailure,
+    onFailure,
+  })
+  digester.ask({ do: 'use', pool: pool.buffer, slotBytes: pool.slotBytes }).catch(() => {})
+  return digester
+}
+
 /** A slot, and how many of its bytes are filled. Its holder sends it and then releases it. */
 export interface FilledSlot {
   slot: number
@@ -53,11 +103,6 @@ export class SlotPool {
   view({ slot, length }: FilledSlot): Uint8Array {
     const at = slot * this.slotBytes
     return this.bytes.subarray(at, at + length)
-  }
-
-  /** Returns a copy of the filled bytes of a slot. */
-  copy(filled: FilledSlot): Uint8Array {
-    return new Uint8Array(this.view(filled))
   }
 
   /** Whether a caller is waiting for a slot. */
