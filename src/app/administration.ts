@@ -16,7 +16,6 @@ import {
   users,
 } from '../accounts/api.ts'
 import { cache, pins, upstreams } from '../cache/api.ts'
-import { version } from '../config/values.ts'
 import {
   blobContent,
   blobs,

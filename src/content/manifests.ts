@@ -23,7 +23,7 @@ import {
   unknownRepository,
 } from '../registry/registry.ts'
 import { turn } from '../runtime/turn.ts'
-import { type Briefs, type ContentParts, type ManifestDescription, ManifestReading } from './content.ts'
+import { type ContentParts, type ManifestDescription, ManifestReading } from './content.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'
 import type { ListedManifest } from './store.ts'
 
