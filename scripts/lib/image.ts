@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { MEDIA_TYPE } from '../../src/oci/manifest.ts'
 
 export const mediaTypes = {
   index: MEDIA_TYPE.ociIndex,

@@ -3,8 +3,7 @@
  * both. Grants add up, a robot can do no more than its owner, and each change records its act in the audit log in the same
  * transaction. Everything is in the database, secrets only as hashes; only the first password may be in a file.
  */
-import { type Caller, SYSTEM, type Write } from '../access/access.ts'
-import { ownerOf } from '../access/decision.ts'
+import { type Caller, ownerOf, SYSTEM, type Write } from '../access/access.ts'
 import type { Config } from '../config/schema.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../http/list-page.ts'

@@ -1,5 +1,4 @@
-import type { Identity } from '../access/access.ts'
-import type { Principal } from '../access/decision.ts'
+import type { Identity, Principal } from '../access/access.ts'
 import {
   type AdminContext,
   checkCsrf,

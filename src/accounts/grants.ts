@@ -1,5 +1,4 @@
-import type { Access, Action, Rule, Write } from '../access/access.ts'
-import type { Principal } from '../access/decision.ts'
+import type { Access, Action, Principal, Rule, Write } from '../access/access.ts'
 import type { Config } from '../config/schema.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { formatCursor, type ListPage, type PageQuery, parseCursor, readPage } from '../http/list-page.ts'

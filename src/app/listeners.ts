@@ -19,8 +19,8 @@ import type { V2Limits } from '../registry/dispatch.ts'
 import { v2Dispatch } from '../registry/dispatch.ts'
 import type { Upstream } from '../registry/registry.ts'
 import { routes } from '../registry/routes.ts'
+import { onDemand } from '../runtime/idle-memory.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { onDemand } from '../runtime/on-demand.ts'
 import type { OwnerOptions } from './administration.ts'
 
 interface HttpOptions {

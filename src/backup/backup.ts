@@ -3,7 +3,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { version } from '../config/values.ts'
 import { lockRemovals } from '../database/database.ts'
-import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '../oci/digest.ts'
+import { type Digest, digestFromHex, tryParseAlgorithm, tryParseDigest } from '../oci/reference.ts'
 import { blobPlace, blobsFolder } from '../storage/blob-store.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 import {

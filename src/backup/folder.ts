@@ -4,8 +4,8 @@ import { dirname, join } from 'node:path'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { tryLock } from '../database/database.ts'
-import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
-import { parseLeniently } from '../oci/json.ts'
+import { parseLeniently } from '../oci/image-config.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/reference.ts'
 
 /*
  * A backup folder has one copy of each blob, and a folder for each snapshot:

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { tryLock } from '../database/database.ts'
-import type { Digest } from '../oci/digest.ts'
+import type { Digest } from '../oci/reference.ts'
 import { blobPlace } from '../storage/blob-store.ts'
 import { writeDurably } from '../storage/durable-file.ts'
 import {

@@ -4,8 +4,7 @@ import { databaseDamage, openForWriting } from '../database/database.ts'
 import { appliedMigrations } from '../database/migrate.ts'
 import { migrations } from '../database/migrations.ts'
 import { versions } from '../database/operation.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { type Digest, digestFromBytes, digestToBytes, type RepositoryName } from '../oci/reference.ts'
 import { operations } from '../operations.ts'
 
 const BUSY_MILLISECONDS_MAX = 5000

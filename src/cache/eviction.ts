@@ -16,9 +16,16 @@ import {
   updateBy,
 } from '../database/statement.ts'
 import type { DropLink, ManifestPurge } from '../garbage/store.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  formatReference,
+  type Reference,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { Rows } from '../registry/store.ts'
 
 /** Selects manifests to evict, as `manifest`. */

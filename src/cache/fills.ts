@@ -1,7 +1,5 @@
-import type { Digest } from '../oci/digest.ts'
 import { isDiskFull, RegistryError } from '../oci/error.ts'
-import type { ByteRange } from '../oci/range.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import type { ByteRange, Digest, RepositoryName } from '../oci/reference.ts'
 import type { CommittedBlob, FedBody, FillStore, Upload } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import { SharedReads } from '../storage/shared-reads.ts'

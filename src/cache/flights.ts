@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache'
-import type { Digest } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import type { Digest, RepositoryName } from '../oci/reference.ts'
 import type { Use } from './store.ts'
 import { UpstreamError } from './upstream/answer.ts'
 import type { Upstream } from './upstream/upstream.ts'

@@ -1,4 +1,4 @@
-import type { ByteRange } from '../oci/range.ts'
+import type { ByteRange } from '../oci/reference.ts'
 import type { ByteSink, GrowingFile } from '../storage/blob-store.ts'
 import type { SharedReads } from '../storage/shared-reads.ts'
 import type { Pace } from './pace.ts'

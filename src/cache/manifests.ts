@@ -1,10 +1,17 @@
 import { LRUCache } from 'lru-cache'
 import { type Condition, SYSTEM, type Write } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
-import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
-import { formatReference, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
+import {
+  algorithmOf,
+  type Digest,
+  digestOf,
+  formatReference,
+  type Reference,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { Manifests, StoredManifest } from '../registry/registry.ts'
 import { pullOnly } from '../registry/store.ts'
 import { Flights, inTime, type LastUse, throwUnlessUnknown, unlessUnknown } from './flights.ts'

@@ -1,5 +1,4 @@
-import { algorithmOf, hexOf } from '../oci/digest.ts'
-import type { ByteRange } from '../oci/range.ts'
+import { algorithmOf, type ByteRange, hexOf } from '../oci/reference.ts'
 import { type ByteSink, type FedBody, freeChunk } from '../storage/blob-store.ts'
 import { checkTotal, type FillOrder, otherContent, pauseBefore, takenTooLong } from './fills.ts'
 import { inTime } from './flights.ts'

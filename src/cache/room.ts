@@ -1,7 +1,7 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../database/metadata.ts'
-import type { Digest } from '../oci/digest.ts'
 import { isDiskFull } from '../oci/error.ts'
+import type { Digest } from '../oci/reference.ts'
 import type { BlobStore, FillStore, PartialBlob, Upload } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'
 import type { Fill } from './fills.ts'

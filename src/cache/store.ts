@@ -15,12 +15,17 @@ import {
   text,
   updateBy,
 } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
 import type { Manifest } from '../oci/manifest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { LinkedBlob, Rows } from '../registry/store.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {

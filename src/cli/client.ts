@@ -1,4 +1,4 @@
-import { parseLeniently, stringOf } from '../oci/json.ts'
+import { parseLeniently, stringOf } from '../oci/image-config.ts'
 import { CommandError, EXIT, type ExitCode } from './failure.ts'
 
 /** A client of the admin API; `openClient` decides of which server. */

@@ -1,4 +1,4 @@
-import type { Principal } from '../access/decision.ts'
+import type { Principal } from '../access/access.ts'
 import { toMove } from '../history/history.ts'
 import { type AdminContext, controller, omitAbsent } from '../http/controller.ts'
 import { markCreated } from '../http/operation.ts'

@@ -3,12 +3,10 @@ import type { ProxyCache } from '../cache/cache.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { mapInSlices } from '../http/list-page.ts'
 import { type ArtifactTraits, artifactKind, artifactTraits } from '../oci/artifact-kind.ts'
-import type { Digest } from '../oci/digest.ts'
-import type { HistoryEntry, ImageConfig, Platform } from '../oci/image-config.ts'
-import { parseLeniently } from '../oci/json.ts'
+import { type HistoryEntry, type ImageConfig, type Platform, parseLeniently } from '../oci/image-config.ts'
 import type { Part } from '../oci/manifest.ts'
 import type { ImageBrief, ManifestBrief } from '../oci/manifest-brief.ts'
-import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
+import type { Digest, Reference, RepositoryName, Tag } from '../oci/reference.ts'
 import {
   type Blobs,
   type Registry,
@@ -18,8 +16,8 @@ import {
   unknownManifest,
 } from '../registry/registry.ts'
 import type { GarbageWindow, ManifestRow } from '../registry/store.ts'
+import { turn } from '../runtime/clock.ts'
 import type { Releasing } from '../runtime/idle-memory.ts'
-import { turn } from '../runtime/turn.ts'
 import type { ListedManifest } from './store.ts'
 
 /** The largest config that is read for a description, in bytes. */

@@ -1,5 +1,4 @@
-import type { Write } from '../access/access.ts'
-import type { Principal } from '../access/decision.ts'
+import type { Principal, Write } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
 import {
   formatCursor,
@@ -12,9 +11,16 @@ import {
   readPage,
 } from '../http/list-page.ts'
 import { artifactKind } from '../oci/artifact-kind.ts'
-import { type Digest, digestRange, tryParseDigest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import { type Reference, type RepositoryName, referrersTag, type Tag } from '../oci/reference.ts'
+import {
+  type Digest,
+  digestRange,
+  type Reference,
+  type RepositoryName,
+  referrersTag,
+  type Tag,
+  tryParseDigest,
+} from '../oci/reference.ts'
 import {
   type ReferrerDescriptor,
   type Referrers,
@@ -22,7 +28,7 @@ import {
   unknownManifest,
   unknownRepository,
 } from '../registry/registry.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 import { type ContentParts, type ManifestDescription, ManifestReading } from './content.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'
 import type { ListedManifest } from './store.ts'

@@ -18,8 +18,7 @@ import {
   Time,
   time,
 } from '../http/schemas.ts'
-import { parseDigest } from '../oci/digest.ts'
-import { parseReference, parseTag } from '../oci/reference.ts'
+import { parseDigest, parseReference, parseTag } from '../oci/reference.ts'
 import { REFERRERS_DEPTH_MAX } from './limits.ts'
 
 const days = {

@@ -1,5 +1,4 @@
-import type { Write } from '../access/access.ts'
-import type { Principal } from '../access/decision.ts'
+import type { Principal, Write } from '../access/access.ts'
 import { parseTagPattern, type RepositorySet } from '../access/patterns.ts'
 import type { Metadata } from '../database/metadata.ts'
 import type { Rewound } from '../history/store.ts'

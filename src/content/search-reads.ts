@@ -11,10 +11,15 @@ import {
   repositoryBlob,
 } from '../database/schema.ts'
 import { bytes, number, statement, text } from '../database/statement.ts'
-import { type Digest, type DigestRange, digestFromBytes } from '../oci/digest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import {
+  type Digest,
+  type DigestRange,
+  digestFromBytes,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { NamedRow } from '../registry/store.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {

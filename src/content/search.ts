@@ -1,6 +1,6 @@
-import type { Principal } from '../access/decision.ts'
-import { digestRange } from '../oci/digest.ts'
+import type { Principal } from '../access/access.ts'
 import { cutLabel } from '../oci/image-config.ts'
+import { digestRange } from '../oci/reference.ts'
 import type { ContentParts } from './content.ts'
 import { RESULTS_MAX } from './limits.ts'
 

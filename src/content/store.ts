@@ -5,10 +5,9 @@ import { isLike, likePattern, type Part, readByName, readPart, trigramQuery } fr
 import type { ReadTotal } from '../database/operation.ts'
 import { blob, manifest, repository, repositoryBlob } from '../database/schema.ts'
 import { bytes, firstRows, number, selectBy, statement, text } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { type Digest, digestFromBytes, digestToBytes, type RepositoryName } from '../oci/reference.ts'
 import type { NamedRow, RepositoryReads } from '../registry/store.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 
 declare module '../database/metadata.ts' {
   interface Reads {

@@ -1,8 +1,13 @@
 import { and, desc, gte, lt, lte, sql } from 'drizzle-orm'
 import type { Caller } from '../access/access.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
-import { turn } from '../runtime/turn.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
+import { turn } from '../runtime/clock.ts'
 import type { Db } from './database.ts'
 import { event } from './schema.ts'
 import { insertForId, number, optional, pageBy, statement, text } from './statement.ts'

@@ -19,7 +19,7 @@ import {
   SQLiteSyncDialect,
   type SQLiteTable,
 } from 'drizzle-orm/sqlite-core'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 import type { Db } from './database.ts'
 
 declare const value: unique symbol

@@ -1,9 +1,9 @@
 import { Elysia } from 'elysia'
 import type { Logger } from 'pino'
-import { dockerVersion, isOlder } from '../docker/schema1-need.ts'
+import { dockerVersion, isOlder } from '../docker/schema1.ts'
 import type { ApiServices } from '../http/controller.ts'
+import { onDemand } from '../runtime/idle-memory.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { onDemand } from '../runtime/on-demand.ts'
 import type { SessionOptions, V1Context } from './exchange.ts'
 
 export interface V1SurfaceOptions

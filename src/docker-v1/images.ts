@@ -4,13 +4,11 @@ import type { Refusal } from '../docker/conversion.ts'
 import { isSchema1Type, parseSchema1, type Schema1Layer } from '../docker/schema1.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
 import { formatV1Id, isV1IdOf, parseV1Id, type V1Id, type V1Manifest, v1Json } from '../docker/v1.ts'
-import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import { findPlatform, readParts } from '../oci/manifest.ts'
-import { isIndex } from '../oci/media-type.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { findPlatform, isIndex, readParts } from '../oci/manifest.ts'
+import type { Digest, RepositoryName, Tag } from '../oci/reference.ts'
 import type { Registry, StoredManifest } from '../registry/registry.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 
 declare module '../http/controller.ts' {
   interface ApiServices {

@@ -1,6 +1,5 @@
 import type { Logger } from 'pino'
-import { type Identity, TOKEN_PREFIX } from '../access/access.ts'
-import { decide, decideCatalog, deedOf, denial } from '../access/decision.ts'
+import { decide, decideCatalog, deedOf, denial, type Identity, TOKEN_PREFIX } from '../access/access.ts'
 import { blobResponse } from '../http/blob-response.ts'
 import { parseJson, SMALL_BODY_BYTES_MAX } from '../http/body.ts'
 import { type Matched, queryOf, type TableRow, tableDispatch } from '../http/route-table.ts'

@@ -3,8 +3,7 @@ import type { Db } from '../database/database.ts'
 import { manifest, repository, tag } from '../database/schema.ts'
 import { number, statement, text } from '../database/statement.ts'
 import type { V1Manifest } from '../docker/v1.ts'
-import { digestFromBytes } from '../oci/digest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { digestFromBytes, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { isTagAt } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { type Digest, digestFromHex, hexOf } from '../oci/digest.ts'
 import {
   isNestedDeep,
   isObject,
@@ -10,9 +9,9 @@ import {
   parseLeniently,
   stringOf,
   stringsOf,
-} from '../oci/json.ts'
-import type { ManifestParts } from '../oci/manifest.ts'
-import { isImageConfig } from '../oci/media-type.ts'
+} from '../oci/image-config.ts'
+import { isImageConfig, type ManifestParts } from '../oci/manifest.ts'
+import { type Digest, digestFromHex, hexOf } from '../oci/reference.ts'
 import { formatSchema1, type Schema1, type Schema1Layer } from './schema1.ts'
 
 /** The longest history that is converted, in entries. Docker itself creates at most 127 layers. */

@@ -10,7 +10,7 @@ import {
   X509Certificate,
 } from 'node:crypto'
 import { type RegistryError, registryError } from '../oci/error.ts'
-import { isObject } from '../oci/json.ts'
+import { isObject } from '../oci/image-config.ts'
 
 /** A JSON document with its own signatures, in the form of libtrust (Docker schema 1, "Signed Manifests"). */
 export interface SignedDocument {

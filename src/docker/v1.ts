@@ -1,6 +1,6 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import { type Digest, digestToBytes } from '../oci/digest.ts'
-import { isNestedDeep, isTime, parseLeniently } from '../oci/json.ts'
+import { isNestedDeep, isTime, parseLeniently } from '../oci/image-config.ts'
+import { type Digest, digestToBytes } from '../oci/reference.ts'
 
 /** The id of a Docker V1 image, 64 hex characters. In V1 each layer is an image with a parent. */
 export type V1Id = string

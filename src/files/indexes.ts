@@ -1,6 +1,6 @@
 import { Database } from 'bun:sqlite'
 import { LRUCache } from 'lru-cache'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 import { type LayerContent, openLayer, readingError, TarError, TarReader } from './archive.ts'
 import { type IndexFolder, indexName } from './index-folder.ts'
 import { DEPTH_MAX, INDEX_VERSION, IndexBuilder, KIND, LayerIndex } from './layer-index.ts'

@@ -1,8 +1,7 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { Db } from '../database/database.ts'
 import { bytes, number, optional, statement, text } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { type Digest, digestFromBytes, digestToBytes, type RepositoryName } from '../oci/reference.ts'
 import { type GarbageWindow, untaggedMs } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {

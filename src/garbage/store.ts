@@ -12,8 +12,14 @@ import {
   repositoryBlob,
 } from '../database/schema.ts'
 import { bytes, deleteBy, number, optional, selectBy, statement, text } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import { companionTags, type RepositoryName, type Tag } from '../oci/reference.ts'
+import {
+  companionTags,
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { GarbageWindow, Rows } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {

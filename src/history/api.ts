@@ -1,5 +1,4 @@
-import { networkOf } from '../access/access.ts'
-import type { Principal } from '../access/decision.ts'
+import { networkOf, type Principal } from '../access/access.ts'
 import type { EVENT_TYPES, EventRow } from '../database/outbox.ts'
 import {
   type AdminContext,

@@ -1,4 +1,4 @@
-import type { Principal } from '../access/decision.ts'
+import type { Principal } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
 import { EVENT_TYPES, type EventRow, type EventType } from '../database/outbox.ts'
 import { omitAbsent } from '../http/controller.ts'
@@ -8,7 +8,7 @@ import type { Job } from '../jobs/jobs.ts'
 import { registryError, tooManyRequests } from '../oci/error.ts'
 import type { RepositoryName, Tag } from '../oci/reference.ts'
 import { unknownRepository } from '../registry/registry.ts'
-import { oneAtATime, turn } from '../runtime/turn.ts'
+import { oneAtATime, turn } from '../runtime/clock.ts'
 import type { HistoryLine } from './store.ts'
 
 /*

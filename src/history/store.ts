@@ -12,9 +12,14 @@ import {
   tagHistory,
 } from '../database/schema.ts'
 import { number, selectBy, statement, text, updateBy } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { PastTag, RepositoryReads, Rows, TagWrite } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {

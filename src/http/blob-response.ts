@@ -1,8 +1,6 @@
 import type { Identity } from '../access/access.ts'
-import type { Digest } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import { type ByteRange, parseRange } from '../oci/range.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { type ByteRange, type Digest, parseRange, type RepositoryName } from '../oci/reference.ts'
 import type { FedBody, OpenBlob } from '../storage/blob-store.ts'
 import { INERT, isKnown } from './origin.ts'
 

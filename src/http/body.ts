@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia'
 import { registryError, tooManyRequests } from '../oci/error.ts'
-import { isNestedDeep, JSON_LEVELS_MAX } from '../oci/json.ts'
+import { isNestedDeep, JSON_LEVELS_MAX } from '../oci/image-config.ts'
 import { freeChunk } from '../storage/blob-store.ts'
 
 /** How long a body may wait for memory by default. */

@@ -1,5 +1,5 @@
 import { type RegistryError, registryError } from '../oci/error.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 
 /** How many entries a page has by default. */
 export const PAGE_DEFAULT = 50

@@ -4,7 +4,7 @@ import type { OpenAPIV3 } from 'openapi-types'
 import scalarPath from '../../node_modules/@scalar/api-reference/dist/browser/standalone.js' with {
   type: 'file',
 }
-import type { AccessRule } from '../access/decision.ts'
+import type { AccessRule } from '../access/access.ts'
 import { version } from '../config/values.ts'
 import { ERROR_CODES, type ErrorCode } from '../oci/error.ts'
 import { COOKIE, CSRF_HEADER } from './controller.ts'

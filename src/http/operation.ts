@@ -1,5 +1,5 @@
 import { type Static, type TSchema, t } from 'elysia'
-import { type AccessRule, enforce, type Principal } from '../access/decision.ts'
+import { type AccessRule, enforce, type Principal } from '../access/access.ts'
 import type { ErrorCode, RegistryError } from '../oci/error.ts'
 import { isKnown, refuseForeign } from './origin.ts'
 

@@ -2,7 +2,7 @@ import { BlockList, isIP } from 'node:net'
 import { type Condition, networkOf } from '../access/access.ts'
 import { ConfigError } from '../config/values.ts'
 import { registryError } from '../oci/error.ts'
-import { ownText } from '../runtime/turn.ts'
+import { ownText } from '../runtime/clock.ts'
 
 /** How many hops are read. Of a longer list, which only a client sends, these are the first and the last ones. */
 const HOPS_MAX = 32

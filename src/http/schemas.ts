@@ -1,8 +1,7 @@
 import { type IntegerOptions, Type } from '@sinclair/typebox'
 import { type TSchema, t } from 'elysia'
-import type { Principal } from '../access/decision.ts'
-import { parseDigest } from '../oci/digest.ts'
-import { parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../oci/reference.ts'
+import type { Principal } from '../access/access.ts'
+import { parseDigest, parseRepositoryName, REPOSITORY_NAME_CHARACTERS_MAX } from '../oci/reference.ts'
 import { type ListPage, PAGE_DEFAULT } from './list-page.ts'
 
 /** The largest page of the admin API, in entries. */

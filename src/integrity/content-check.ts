@@ -1,6 +1,6 @@
 import type { Logger } from 'pino'
 import type { Metadata } from '../database/metadata.ts'
-import type { Digest } from '../oci/digest.ts'
+import type { Digest } from '../oci/reference.ts'
 import { WorkerClient } from '../runtime/threads.ts'
 import { type BlobStore, blobPlace } from '../storage/blob-store.ts'
 import type { DigestLocks } from '../storage/digest-locks.ts'

@@ -12,7 +12,7 @@ import {
   digestToBytes,
   tryParseAlgorithm,
   tryParseDigest,
-} from '../oci/digest.ts'
+} from '../oci/reference.ts'
 import { blobPlace, blobsFolder } from '../storage/blob-store.ts'
 
 /** How many blobs are looked up together. */

@@ -1,6 +1,6 @@
 import { damageOfFile } from '../database/database.ts'
 import { parseSignedDocument } from '../docker/signed-document.ts'
-import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, hexOf } from '../oci/reference.ts'
 import { type Answer, type Asked, lowerPriority } from '../runtime/threads.ts'
 import { type FileFailure, toFileFailure } from '../storage/durable-file.ts'
 import type { HashQuestion, ThreadQuestion } from './content-check.ts'

@@ -14,8 +14,7 @@ import {
 } from '../database/schema.ts'
 import { bytes, deleteBy, insertNew, number, selectBy, statement, updateBy } from '../database/statement.ts'
 import type { DropLink } from '../garbage/store.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { type Digest, digestFromBytes, digestToBytes, type RepositoryName } from '../oci/reference.ts'
 import type { Rows } from '../registry/store.ts'
 
 declare module '../database/metadata.ts' {

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { type Caller, SYSTEM, type Write } from '../access/access.ts'
 import { omitAbsent } from '../http/controller.ts'
 import { RegistryError, registryError, tooManyRequests } from '../oci/error.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 import { JOB_KINDS, type JobKind, type StartableKind } from './kinds.ts'
 
 declare module '../http/controller.ts' {

@@ -1,5 +1,5 @@
-import { type Json, objectOf, objectsOf, stringOf } from './json.ts'
-import { isImageConfig, isIndex } from './media-type.ts'
+import { type Json, objectOf, objectsOf, stringOf } from './image-config.ts'
+import { isImageConfig, isIndex } from './manifest.ts'
 
 /** The properties that distinguish kinds of artifacts. They never decide whether a manifest is accepted. */
 export interface ArtifactTraits {

@@ -1,6 +1,5 @@
 import { type ArtifactTraits, artifactTraits } from './artifact-kind.ts'
-import { type HistoryEntry, type ImageConfig, readImageConfig } from './image-config.ts'
-import { parseLeniently } from './json.ts'
+import { type HistoryEntry, type ImageConfig, parseLeniently, readImageConfig } from './image-config.ts'
 import { type ManifestParts, type Part, readParts } from './manifest.ts'
 
 /** How many entries of each list and annotations of each part are shown. */

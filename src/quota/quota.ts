@@ -7,7 +7,7 @@ import type { Metadata } from '../database/metadata.ts'
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { UploadLimits } from '../registry/registry.ts'
-import { oneAtATime } from '../runtime/turn.ts'
+import { oneAtATime } from '../runtime/clock.ts'
 import type { UploadBody } from '../storage/blob-store.ts'
 import {
   type AppliedQuota,

@@ -24,7 +24,7 @@ import {
 import { registryError } from '../oci/error.ts'
 import type { RepositoryName } from '../oci/reference.ts'
 import type { Rows } from '../registry/store.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 import {
   checkQuota,
   type Freeable,

@@ -3,8 +3,7 @@ import type { RepositorySet } from '../access/patterns.ts'
 import type { Db } from '../database/database.ts'
 import { blob, blobBytes, manifest, repository, repositoryBlob } from '../database/schema.ts'
 import { boolean, bytes, insertNew, number, selectBy, statement, text } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { type Digest, digestFromBytes, digestToBytes, type RepositoryName } from '../oci/reference.ts'
 import type { RepositoryReads } from './repositories.ts'
 
 /** Reads of blobs, mostly through a repository. */

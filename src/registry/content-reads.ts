@@ -11,9 +11,15 @@ import {
   tag,
 } from '../database/schema.ts'
 import { bytes, number, selectBy, statement, text } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
-import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
-import { turn } from '../runtime/turn.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type Reference,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
+import { turn } from '../runtime/clock.ts'
 import type { RepositoryReads } from './repositories.ts'
 
 /** A manifest found by a reference. `digest` is the one to return to the client. */

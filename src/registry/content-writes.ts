@@ -4,9 +4,14 @@ import type { Db } from '../database/database.ts'
 import { CONTENT_STALE, checkVersion, type Parts, type Stale } from '../database/operation.ts'
 import { convertedManifest, manifest, manifestReference, repositoryBlob } from '../database/schema.ts'
 import { bytes, number, putInto, statement, updateBy } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import type { Reference, RepositoryName } from '../oci/reference.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type Reference,
+  type RepositoryName,
+} from '../oci/reference.ts'
 import { type LinkedBlob, renewalWrites, selectLink } from './blobs.ts'
 import type { ConversionSource, UnlabelledManifest } from './content-reads.ts'
 import type { ManifestPut, StoredRow } from './manifests.ts'

@@ -1,15 +1,30 @@
 import { LRUCache } from 'lru-cache'
 import type { Logger } from 'pino'
-import type { Access, Action, Authentication, Caller, Identity } from '../access/access.ts'
-import { decide, decideCatalog, deedOf, denial } from '../access/decision.ts'
+import {
+  type Access,
+  type Action,
+  type Authentication,
+  type Caller,
+  decide,
+  decideCatalog,
+  deedOf,
+  denial,
+  type Identity,
+} from '../access/access.ts'
 import type { AccountServices } from '../accounts/accounts.ts'
 import type { Bodies, BodyReader, BodySource } from '../http/body.ts'
 import type { ApiServices } from '../http/controller.ts'
 import type { Noted } from '../http/request-log.ts'
 import { type Matched, queryOf, type TableRow, tableDispatch } from '../http/route-table.ts'
-import { type Digest, parseDigest } from '../oci/digest.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
-import { parseReference, parseRepositoryName, type Reference, type RepositoryName } from '../oci/reference.ts'
+import {
+  type Digest,
+  parseDigest,
+  parseReference,
+  parseRepositoryName,
+  type Reference,
+  type RepositoryName,
+} from '../oci/reference.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import type { ManifestPulls } from './pulls.ts'
 import { type Origin, type Registry, repositoryOf, type Upstream } from './registry.ts'

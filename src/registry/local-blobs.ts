@@ -1,10 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import type { Access, Caller } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
-import { algorithmOf, type Digest } from '../oci/digest.ts'
 import { RegistryError, registryError } from '../oci/error.ts'
-import type { ByteRange } from '../oci/range.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { algorithmOf, type ByteRange, type Digest, type RepositoryName } from '../oci/reference.ts'
 import {
   type BlobStat,
   type BlobStore,

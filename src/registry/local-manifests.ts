@@ -3,12 +3,17 @@ import type { Identity } from '../access/access.ts'
 import { matchesPattern, parseRepositoryPattern, type RepositoryPattern } from '../access/patterns.ts'
 import { ConfigError } from '../config/values.ts'
 import { isSchema1Type } from '../docker/schema1.ts'
-import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts'
 import { registryError, tooManyRequests } from '../oci/error.ts'
 import { expiresAfterSeconds, searchableLabels } from '../oci/image-config.ts'
-import type { Manifest, ManifestReference } from '../oci/manifest.ts'
-import { isImageConfig, isIndex } from '../oci/media-type.ts'
-import { formatReference, type Reference, type RepositoryName } from '../oci/reference.ts'
+import { isImageConfig, isIndex, type Manifest, type ManifestReference } from '../oci/manifest.ts'
+import {
+  algorithmOf,
+  type Digest,
+  digestOf,
+  formatReference,
+  type Reference,
+  type RepositoryName,
+} from '../oci/reference.ts'
 import type { ContentReader, Schema1Pushes } from './content-reader.ts'
 import type { LabelReader } from './labels.ts'
 import type { BlobOptions, CachedManifest, ExpiringManifest, ReadCache } from './local-blobs.ts'

@@ -33,10 +33,9 @@ import {
   text,
   updateBy,
 } from '../database/statement.ts'
-import { type Digest, digestToBytes } from '../oci/digest.ts'
 import { RegistryError } from '../oci/error.ts'
 import type { Manifest, ManifestReference } from '../oci/manifest.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { type Digest, digestToBytes, type RepositoryName, type Tag } from '../oci/reference.ts'
 
 export type FindManifest = ReturnType<typeof manifestFinder>
 

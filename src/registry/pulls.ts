@@ -2,15 +2,15 @@ import { LRUCache } from 'lru-cache'
 import PQueue from 'p-queue'
 import type { Identity } from '../access/access.ts'
 import { convertible, EMPTY_LAYER, type Refusal } from '../docker/conversion.ts'
-import { isSchema1Type } from '../docker/schema1.ts'
 import {
+  isSchema1Type,
   type ManifestClient,
   readsOnlySigned,
   type Schema1Need,
   type Schema1Pulls,
   schema1Need,
   wantsUnsigned,
-} from '../docker/schema1-need.ts'
+} from '../docker/schema1.ts'
 import {
   newSigningKey,
   parseSignedDocument,
@@ -18,11 +18,17 @@ import {
   type SigningKey,
   signDocument,
 } from '../docker/signed-document.ts'
-import { type Digest, digestOf } from '../oci/digest.ts'
 import { RegistryError, registryError, tooManyRequests } from '../oci/error.ts'
-import { findPlatform, readParts } from '../oci/manifest.ts'
-import { type Accept, accepts, isIndex, MEDIA_TYPE, parseAccept } from '../oci/media-type.ts'
-import type { Reference, RepositoryName, Tag } from '../oci/reference.ts'
+import {
+  type Accept,
+  accepts,
+  findPlatform,
+  isIndex,
+  MEDIA_TYPE,
+  parseAccept,
+  readParts,
+} from '../oci/manifest.ts'
+import { type Digest, digestOf, type Reference, type RepositoryName, type Tag } from '../oci/reference.ts'
 import type { ContentReader, ConvertedPayload } from './content-reader.ts'
 import type { ConversionSource } from './content-reads.ts'
 import type { BlobOptions } from './local-blobs.ts'

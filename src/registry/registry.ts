@@ -1,8 +1,9 @@
 import type { Caller, Condition, Identity } from '../access/access.ts'
 import type { Metadata } from '../database/metadata.ts'
-import type { Digest, DigestAlgorithm } from '../oci/digest.ts'
 import { type RegistryError, registryError } from '../oci/error.ts'
 import {
+  type Digest,
+  type DigestAlgorithm,
   formatReference,
   parseRepositoryName,
   type Reference,

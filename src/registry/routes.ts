@@ -1,17 +1,21 @@
 import { blobResponse } from '../http/blob-response.ts'
 import { conditionOf, INERT, isKnown } from '../http/origin.ts'
 import type { Deed } from '../http/request-log.ts'
+import { RegistryError, registryError } from '../oci/error.ts'
+import { MEDIA_TYPE, parseContentType } from '../oci/manifest.ts'
 import {
   type Digest,
   type DigestAlgorithm,
+  formatUploadRange,
+  parseContentRange,
   parseDigest,
+  parseTag,
+  type RepositoryName,
+  type Tag,
   tryParseAlgorithm,
   tryParseDigest,
-} from '../oci/digest.ts'
-import { RegistryError, registryError } from '../oci/error.ts'
-import { MEDIA_TYPE, parseContentType } from '../oci/media-type.ts'
-import { formatUploadRange, parseContentRange } from '../oci/range.ts'
-import { parseTag, type RepositoryName, type Tag, tryParseRepositoryName } from '../oci/reference.ts'
+  tryParseRepositoryName,
+} from '../oci/reference.ts'
 import { OffsetError, type UploadBody } from '../storage/blob-store.ts'
 import type { Exchange, Row } from './dispatch.ts'
 import type { PullingClient, SentManifest } from './pulls.ts'

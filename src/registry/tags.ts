@@ -21,9 +21,14 @@ import {
   text,
   updateBy,
 } from '../database/statement.ts'
-import { type Digest, digestFromBytes, digestToBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import {
+  type Digest,
+  digestFromBytes,
+  digestToBytes,
+  type RepositoryName,
+  type Tag,
+} from '../oci/reference.ts'
 import type { Reachability } from './manifests.ts'
 import { inTimeOrder, type TagLines, type TimePlace } from './tag-history.ts'
 

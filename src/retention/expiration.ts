@@ -4,8 +4,7 @@ import type { Db } from '../database/database.ts'
 import { type Parts, partTime, type Stale } from '../database/operation.ts'
 import { manifest, repository } from '../database/schema.ts'
 import { number, statement, updateBy } from '../database/statement.ts'
-import { digestFromBytes } from '../oci/digest.ts'
-import type { RepositoryName } from '../oci/reference.ts'
+import { digestFromBytes, type RepositoryName } from '../oci/reference.ts'
 import type { Rows } from '../registry/store.ts'
 import {
   type CompiledPolicy,

@@ -13,11 +13,10 @@ import {
 import type { EventType } from '../database/outbox.ts'
 import { event, manifest, repository, retentionDue, retentionPolicy, tag } from '../database/schema.ts'
 import { deleteBy, number, pageBy, putInto, selectBy, statement, text } from '../database/statement.ts'
-import { type Digest, digestFromBytes } from '../oci/digest.ts'
 import { registryError } from '../oci/error.ts'
-import type { RepositoryName, Tag } from '../oci/reference.ts'
+import { type Digest, digestFromBytes, type RepositoryName, type Tag } from '../oci/reference.ts'
 import { immutability, isTagAt, type NamedRow, type Rows } from '../registry/store.ts'
-import { turn } from '../runtime/turn.ts'
+import { turn } from '../runtime/clock.ts'
 import {
   compilePolicies,
   type RetainedTag,

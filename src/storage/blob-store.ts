@@ -1,6 +1,5 @@
 import { join } from 'node:path'
-import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
-import type { ByteRange } from '../oci/range.ts'
+import { algorithmOf, type ByteRange, type Digest, type DigestAlgorithm, hexOf } from '../oci/reference.ts'
 
 /** Stores bytes by digest. Knows nothing of repositories, tags or accounts. */
 export interface BlobStore {

@@ -1,4 +1,4 @@
-import type { Digest } from '../oci/digest.ts'
+import type { Digest } from '../oci/reference.ts'
 
 interface Held {
   pushes: number

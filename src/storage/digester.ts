@@ -10,10 +10,10 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import type { DigestAlgorithm } from '../oci/digest.ts'
+import type { DigestAlgorithm } from '../oci/reference.ts'
+import { turn } from '../runtime/clock.ts'
 import { releaseWhenIdle } from '../runtime/idle-memory.ts'
 import { type Answer, type Asked, lowerPriority } from '../runtime/threads.ts'
-import { turn } from '../runtime/turn.ts'
 import { SMALL_BYTES_MAX } from './blob-store.ts'
 import type { DigesterQuestion, FilledSlot, UploadFile, VerifiedFile } from './digesters.ts'
 import { type FileFailure, toFileFailure } from './durable-file.ts'

@@ -1,4 +1,4 @@
-import type { DigestAlgorithm } from '../oci/digest.ts'
+import type { DigestAlgorithm } from '../oci/reference.ts'
 import { WorkerClient } from '../runtime/threads.ts'
 import { type FileFailure, fromFileFailure } from './durable-file.ts'
 

@@ -1,16 +1,16 @@
 import { mkdirSync } from 'node:fs'
 import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { registryError } from '../oci/error.ts'
 import {
   algorithmOf,
+  type ByteRange,
   type Digest,
   digestFromHex,
   hexOf,
   tryParseAlgorithm,
   tryParseDigest,
-} from '../oci/digest.ts'
-import { registryError } from '../oci/error.ts'
-import type { ByteRange } from '../oci/range.ts'
+} from '../oci/reference.ts'
 import { type BlobBody, type BlobStat, type BlobStore, blobPlace, blobsFolder } from './blob-store.ts'
 
 const ALGORITHMS = ['sha256', 'sha512'] as const

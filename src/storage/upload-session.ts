@@ -1,5 +1,5 @@
-import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex, digestOf } from '../oci/digest.ts'
 import { isDiskFull, registryError } from '../oci/error.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, digestFromHex, digestOf } from '../oci/reference.ts'
 import { appendBody, type Turns } from './append.ts'
 import {
   type BlobPlace,

@@ -1,7 +1,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
-import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/digest.ts'
-import { ownText } from '../runtime/turn.ts'
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../oci/reference.ts'
+import { ownText } from '../runtime/clock.ts'
 import { Turns } from './append.ts'
 import {
   blobPlace,

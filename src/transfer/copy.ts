@@ -1,9 +1,16 @@
 import { existsSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import PQueue from 'p-queue'
-import { algorithmOf, type Digest, digestOf, tryParseDigest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest.ts'
-import { formatReference, parseReference, parseRepositoryName } from '../oci/reference.ts'
+import {
+  algorithmOf,
+  type Digest,
+  digestOf,
+  formatReference,
+  parseReference,
+  parseRepositoryName,
+  tryParseDigest,
+} from '../oci/reference.ts'
 
 /** How many images are copied at the same time, and how many blobs of each. */
 const IMAGES_AT_ONCE = 3

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import { packTar, unpackTar } from 'modern-tar/fs'
-import { algorithmOf, type Digest, digestOf, hexOf, tryParseDigest } from '../oci/digest.ts'
+import { algorithmOf, type Digest, digestOf, hexOf, tryParseDigest } from '../oci/reference.ts'
 import {
   type Document,
   type ImageSource,

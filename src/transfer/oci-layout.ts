@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { type Static, Type as t } from '@sinclair/typebox'
 import { Value } from '@sinclair/typebox/value'
 import PQueue from 'p-queue'
-import { algorithmOf, type Digest, digestOf, hexOf, parseDigest, tryParseDigest } from '../oci/digest.ts'
 import { readParts } from '../oci/manifest.ts'
+import { algorithmOf, type Digest, digestOf, hexOf, parseDigest, tryParseDigest } from '../oci/reference.ts'
 import {
   type Document,
   type ImageSource,

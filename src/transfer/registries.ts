@@ -1,8 +1,8 @@
 import { link, lstat, rm } from 'node:fs/promises'
 import { LRUCache } from 'lru-cache'
 import { parseChallenges } from '../access/access.ts'
-import { algorithmOf, type Digest } from '../oci/digest.ts'
-import { type Json, objectsOf, parseLeniently, stringsOf } from '../oci/json.ts'
+import { type Json, objectsOf, parseLeniently, stringsOf } from '../oci/image-config.ts'
+import { algorithmOf, type Digest } from '../oci/reference.ts'
 import { SMALL_BYTES_MAX } from '../storage/blob-store.ts'
 import { UploadFiles, UploadIds } from '../storage/upload-files.ts'
 import {

@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
-import { NOBODY } from '../../src/access/access.ts'
-import { denial } from '../../src/access/decision.ts'
+import { denial, NOBODY } from '../../src/access/access.ts'
 import { Rules } from '../../src/accounts/rules.ts'
 import { parseRepositoryName } from '../../src/oci/reference.ts'
 

@@ -6,9 +6,8 @@ import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { LastUse } from '../../src/cache/flights.ts'
 import { Room } from '../../src/cache/room.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
-import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import {
   descriptor,

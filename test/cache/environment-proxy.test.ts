@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { isExempt, proxyFor } from '../../src/cache/upstream/connections.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { FakeUpstream, reply } from '../support/upstream.ts'

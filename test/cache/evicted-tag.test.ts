@@ -1,9 +1,8 @@
 import { expect, test } from 'bun:test'
 import { CachedManifests, type CachedManifestsOptions } from '../../src/cache/manifests.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
 import { registryError } from '../../src/oci/error.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
-import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { EMPTY, imageManifest, OCI_MANIFEST } from '../support/content.ts'
 
 const [REPOSITORY, TAG] = [parseRepositoryName('up.example/app'), parseTag('1')]

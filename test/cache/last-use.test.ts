@@ -1,8 +1,7 @@
 import { expect, test } from 'bun:test'
 import { LastUse } from '../../src/cache/flights.ts'
 import type { Use } from '../../src/cache/store.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import { randomBlob } from '../support/content.ts'
 
 test('last use: what cannot be written is written the next time, with the newest time of each use', async () => {

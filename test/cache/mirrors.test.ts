@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { startFullListener } from '../support/full-listener.ts'

@@ -1,9 +1,8 @@
 import { expect, test } from 'bun:test'
 import { CachedBlobs, type CachedBlobsOptions } from '../../src/cache/blobs.ts'
 import type { Fill } from '../../src/cache/fills.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
 import { registryError } from '../../src/oci/error.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import { randomBlob } from '../support/content.ts'
 

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseReference, parseRepositoryName } from '../../src/oci/reference.ts'
 import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import { createServer } from 'node:net'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { startCache } from '../support/cache.ts'
 import { randomBlob } from '../support/content.ts'
 import { FakeUpstream, head, reply } from '../support/upstream.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test'
 import type { Fill } from '../../src/cache/fills.ts'
 import { Partials, Room } from '../../src/cache/room.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import type { Upload } from '../../src/storage/blob-store.ts'
 import { DigestLocks } from '../../src/storage/digest-locks.ts'
 import { randomBlob } from '../support/content.ts'

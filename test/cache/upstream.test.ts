@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import type { UpstreamError } from '../../src/cache/upstream/answer.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { FakeUpstream, head, reply } from '../support/upstream.ts'

@@ -1,8 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from 'bun:test'
 import { build } from '../../scripts/build.ts'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { referrersTag } from '../../src/oci/reference.ts'
+import { parseDigest, referrersTag } from '../../src/oci/reference.ts'
 import {
   descriptor,
   EMPTY,

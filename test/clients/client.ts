@@ -17,7 +17,7 @@ import { Registry } from '../../scripts/lib/registry.ts'
 import { startServer } from '../../scripts/lib/server.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { bringTools, type ToolName } from '../../scripts/toolchain/toolchain.ts'
-import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { MEDIA_TYPE } from '../../src/oci/manifest.ts'
 import type { Acts } from './acts.ts'
 import type { Home } from './homes.ts'
 

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { type Content, hex, makeIndex, packManifest, sha256 } from '../../scripts/lib/image.ts'
 import { EMPTY_LAYER } from '../../src/docker/conversion.ts'
 import { newSigningKey, readSigningKey, signDocument } from '../../src/docker/signed-document.ts'
-import { MEDIA_TYPE } from '../../src/oci/media-type.ts'
+import { MEDIA_TYPE } from '../../src/oci/manifest.ts'
 
 /** The format in which a manifest is pushed. */
 export type Format = 'schema1' | 'schema2' | 'list' | 'oci' | 'index' | 'artifact'

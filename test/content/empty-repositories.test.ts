@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import { randomBlob } from '../support/content.ts'
 import { AT, withMetadata } from '../support/writes.ts'
 

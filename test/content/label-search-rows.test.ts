@@ -2,7 +2,7 @@ import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { EVERYTHING } from '../../src/access/patterns.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { one, openMachine, two } from '../support/time-machine.ts'
 import { turnsDuring } from '../support/turns.ts'
 

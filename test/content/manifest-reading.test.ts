@@ -1,8 +1,7 @@
 import { expect, test } from 'bun:test'
 import { descriptions, ManifestReading } from '../../src/content/content.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
-import type { Digest } from '../../src/oci/digest.ts'
-import type { RepositoryName } from '../../src/oci/reference.ts'
+import type { Digest, RepositoryName } from '../../src/oci/reference.ts'
 import { ContentReader } from '../../src/registry/content-reader.ts'
 import {
   descriptor,

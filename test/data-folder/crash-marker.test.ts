@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path'
 import { build } from '../../scripts/build.ts'
 import { startServer } from '../../scripts/lib/server.ts'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { hexOf, parseDigest } from '../../src/oci/digest.ts'
+import { hexOf, parseDigest } from '../../src/oci/reference.ts'
 import { randomBlob } from '../support/content.ts'
 import { until } from '../support/until.ts'
 

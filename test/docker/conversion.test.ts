@@ -11,8 +11,8 @@ import {
 } from '../../src/docker/conversion.ts'
 import { parseSchema1 } from '../../src/docker/schema1.ts'
 import { parseSignedDocument } from '../../src/docker/signed-document.ts'
-import { type Digest, parseDigest } from '../../src/oci/digest.ts'
 import { readParts } from '../../src/oci/manifest.ts'
+import { type Digest, parseDigest } from '../../src/oci/reference.ts'
 import { descriptor, digestOf, EMPTY, json, named, OCI_CONFIG, OCI_LAYER } from '../support/content.ts'
 
 const fixture = (name: string) => Bun.file(join(import.meta.dir, '../fixtures/schema1', name)).bytes()

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { formatSchema1, isSchema1, parseSchema1 } from '../../src/docker/schema1.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { digestOf, json } from '../support/content.ts'
 import { schema1Text } from '../support/jws.ts'
 import { codeOf, millisecondsOf } from '../support/parsing.ts'

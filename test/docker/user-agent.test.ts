@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { dockerVersion, isOlder } from '../../src/docker/schema1-need.ts'
+import { dockerVersion, isOlder } from '../../src/docker/schema1.ts'
 
 test.each<[agent: string | null, version: [number, number] | undefined]>([
   ['docker/1.9.1 go/go1.4.2 git-commit/a34a1d5 kernel/4.1.12 os/linux arch/amd64', [1, 9]],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
 import { formatV1Id, isV1IdOf, parseV1Id } from '../../src/docker/v1.ts'
-import { digestOf } from '../../src/oci/digest.ts'
+import { digestOf } from '../../src/oci/reference.ts'
 
 const key = Buffer.alloc(32, 1)
 const digest = digestOf(Buffer.from('a'))

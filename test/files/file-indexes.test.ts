@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { FileIndexes } from '../../src/files/files.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 
 /** Indexes of layers whose work a test ends. */
 function held() {

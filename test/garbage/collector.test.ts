@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'bun:test'
 import { NOBODY } from '../../src/access/access.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import {
   type CollectedRegistry,
   DAY,

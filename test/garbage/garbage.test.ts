@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test'
 import type { Candidate } from '../../src/garbage/candidates.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { type CollectedRegistry, DAY, openCollectedRegistry } from '../support/collected-registry.ts'
 import { descriptor, EMPTY, imageIndex, imageManifest, OCI_MANIFEST, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'

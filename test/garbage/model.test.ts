@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { faultsOf } from '../support/collected-integrity.ts'
 import {
   type CollectedRegistry,

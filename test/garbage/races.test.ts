@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test'
 import { utimes } from 'node:fs/promises'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import {
   type CollectedRegistry,
   DAY,

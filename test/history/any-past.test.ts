@@ -1,7 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { type Digest, parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName, parseTag, type RepositoryName } from '../../src/oci/reference.ts'
+import {
+  type Digest,
+  parseDigest,
+  parseRepositoryName,
+  parseTag,
+  type RepositoryName,
+} from '../../src/oci/reference.ts'
 import {
   descriptor,
   EMPTY,

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseTag } from '../../src/oci/reference.ts'
 import {
   descriptor,
   EMPTY,

@@ -1,7 +1,6 @@
 import { expect, test } from 'bun:test'
 import { EVERYTHING } from '../../src/access/patterns.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseTag } from '../../src/oci/reference.ts'
 import { EMPTY } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'
 import { APP, DAY_SECONDS, one, openMachine, three, two } from '../support/time-machine.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { accepts, parseAccept } from '../../src/oci/media-type.ts'
+import { accepts, parseAccept } from '../../src/oci/manifest.ts'
 import { DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from '../support/content.ts'
 import { codeOf, longInputs } from '../support/parsing.ts'
 

@@ -8,7 +8,7 @@ import {
   hexOf,
   parseDigest,
   tryParseDigest,
-} from '../../src/oci/digest.ts'
+} from '../../src/oci/reference.ts'
 import { codeOf, longInputs, millisecondsOf } from '../support/parsing.ts'
 
 const hex = (length: number) =>

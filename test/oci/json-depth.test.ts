@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { hasMoreItems, isNestedDeep, JSON_LEVELS_MAX } from '../../src/oci/json.ts'
+import { hasMoreItems, isNestedDeep, JSON_LEVELS_MAX } from '../../src/oci/image-config.ts'
 
 const isDeep = (text: string) => isNestedDeep(Buffer.from(text))
 const nested = (levels: number) => `${'[{"a":'.repeat(levels / 2)}1${'}]'.repeat(levels / 2)}`

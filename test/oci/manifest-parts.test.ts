@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { readImageConfig, readV1History } from '../../src/oci/image-config.ts'
-import { objectOf, parseLeniently, timeOf } from '../../src/oci/json.ts'
+import {
+  objectOf,
+  parseLeniently,
+  readImageConfig,
+  readV1History,
+  timeOf,
+} from '../../src/oci/image-config.ts'
 import { findPlatform, readParts } from '../../src/oci/manifest.ts'
 import { descriptor, imageIndex, imageManifest, json, named, OCI_MANIFEST } from '../support/content.ts'
 

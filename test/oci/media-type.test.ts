@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { isMediaType, isNonDistributable, parseContentType } from '../../src/oci/media-type.ts'
+import { isMediaType, isNonDistributable, parseContentType } from '../../src/oci/manifest.ts'
 import { longInputs, millisecondsOf } from '../support/parsing.ts'
 
 describe('a Content-Type', () => {

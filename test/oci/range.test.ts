@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { formatUploadRange, parseContentRange, parseRange } from '../../src/oci/range.ts'
+import { formatUploadRange, parseContentRange, parseRange } from '../../src/oci/reference.ts'
 import { longInputs, millisecondsOf } from '../support/parsing.ts'
 
 describe('the range of a download', () => {

@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test'
 import fc from 'fast-check'
-import { parseDigest } from '../../src/oci/digest.ts'
 import {
   companionTags,
   formatReference,
   isCompanionTag,
+  parseDigest,
   parseReference,
   parseRepositoryName,
   parseTag,

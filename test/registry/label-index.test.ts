@@ -1,7 +1,7 @@
 import { Database } from 'bun:sqlite'
 import { expect, test } from 'bun:test'
 import { join } from 'node:path'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { ContentReader } from '../../src/registry/content-reader.ts'
 import { labelIndex } from '../../src/registry/labels.ts'
 import { EMPTY, imageManifest } from '../support/content.ts'

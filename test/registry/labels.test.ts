@@ -2,10 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import { openServices, type Services } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
 import type { Labels } from '../../src/oci/image-config.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import { configReader, type LabelReader, labelReader } from '../../src/registry/labels.ts'
 import {
   descriptor,

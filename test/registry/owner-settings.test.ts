@@ -1,7 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test'
 import { type TemporaryFolder, temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName, parseTag, referrersTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName, parseTag, referrersTag } from '../../src/oci/reference.ts'
 import { Clock } from '../support/clock.ts'
 import { descriptor, EMPTY, imageIndex, imageManifest, OCI_INDEX, OCI_MANIFEST } from '../support/content.ts'
 import { expectStatus, pushImage, pushManifest, putManifest } from '../support/push.ts'

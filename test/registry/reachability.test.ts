@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test'
 import { join } from 'node:path'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import {
   descriptor,
   digestOf,

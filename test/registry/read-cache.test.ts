@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName } from '../../src/oci/reference.ts'
 import { ReadCache } from '../../src/registry/local-blobs.ts'
 import { digestOf } from '../support/content.ts'
 

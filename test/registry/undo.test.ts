@@ -1,8 +1,7 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import { Clock } from '../support/clock.ts'
 import {
   descriptor,

@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
-import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { parseDigest, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import type { UsageEntry } from '../../src/registry/pull-counts.ts'
 import type { Pull } from '../../src/registry/registry.ts'
 import { Usage } from '../../src/registry/usage.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { onDemand } from '../../src/runtime/on-demand.ts'
+import { onDemand } from '../../src/runtime/idle-memory.ts'
 
 test('on demand: concurrent first requests build one surface', async () => {
   const steps: string[] = []

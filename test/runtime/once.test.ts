@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { once } from '../../src/runtime/on-demand.ts'
+import { once } from '../../src/runtime/idle-memory.ts'
 
 test('once: a value is created on first use, and kept', () => {
   let times = 0

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import type { BlobStore, UploadStore } from '../../src/storage/blob-store.ts'
 import { bodyOf, NO_BODY } from '../support/body.ts'
 import { digestOf, named, randomBlob } from '../support/content.ts'

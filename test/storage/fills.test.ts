@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test'
 import { temporaryFolder } from '../../scripts/lib/temporary-folder.ts'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { FilesystemUploads, filesystemFills } from '../../src/storage/uploads.ts'
 import { randomBlob } from '../support/content.ts'
 

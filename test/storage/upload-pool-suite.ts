@@ -1,5 +1,5 @@
 import { expect } from 'bun:test'
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { bodyOf, NO_BODY, slowBody } from '../support/body.ts'
 import { digestOf, named, randomBlob } from '../support/content.ts'
 import { failureOf } from '../support/failure.ts'

@@ -8,8 +8,13 @@ import { openMetadata } from '../../src/app/metadata.ts'
 import { lockForRemoval } from '../../src/database/database.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
 import { Collector } from '../../src/garbage/garbage.ts'
-import { digestToBytes, parseDigest } from '../../src/oci/digest.ts'
-import { parseReference, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import {
+  digestToBytes,
+  parseDigest,
+  parseReference,
+  parseRepositoryName,
+  parseTag,
+} from '../../src/oci/reference.ts'
 import { UploadRoom } from '../../src/quota/quota.ts'
 import { ContentReader } from '../../src/registry/content-reader.ts'
 import { Damaged } from '../../src/registry/local-blobs.ts'

@@ -1,4 +1,4 @@
-import { parseDigest } from '../../src/oci/digest.ts'
+import { parseDigest } from '../../src/oci/reference.ts'
 import { blobPlace } from '../../src/storage/blob-store.ts'
 import type { Named } from './content.ts'
 import { expectStatus } from './push.ts'

@@ -2,7 +2,7 @@ import { type Comment, type Node, parseSync, Visitor, type VisitorObject } from 
 
 /** A source file, parsed once for all rules. */
 export interface SourceFile {
-  /** The path from the project's root, such as `src/oci/digest.ts`. */
+  /** The path from the project's root, such as `src/oci/reference.ts`. */
   path: string
   text: string
   body: Node[]

@@ -1,9 +1,8 @@
 import type { Caller } from '../../src/access/access.ts'
 import { openMetadata } from '../../src/app/metadata.ts'
 import type { Metadata } from '../../src/database/metadata.ts'
-import { type Digest, parseDigest } from '../../src/oci/digest.ts'
 import { parseManifest } from '../../src/oci/manifest.ts'
-import { parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
+import { type Digest, parseDigest, parseRepositoryName, parseTag } from '../../src/oci/reference.ts'
 import type { Named } from './content.ts'
 
 /** The time of all these writes. */

@@ -1,13 +1,14 @@
 import { matchesPattern, parseRepositoryPattern } from '../../access/patterns.ts'
 import type { UpstreamSettings } from '../../config/upstreams.ts'
-import { type Digest, tryParseDigest } from '../../oci/digest.ts'
-import { hasMoreItems } from '../../oci/json.ts'
-import { MEDIA_TYPE, parseContentType } from '../../oci/media-type.ts'
+import { hasMoreItems } from '../../oci/image-config.ts'
+import { MEDIA_TYPE, parseContentType } from '../../oci/manifest.ts'
 import {
+  type Digest,
   formatReference,
   parseRepositoryName,
   type Reference,
   type RepositoryName,
+  tryParseDigest,
 } from '../../oci/reference.ts'
 import type { Upstreams } from '../../registry/registry.ts'
 import { Places, Rate } from '../pace.ts'

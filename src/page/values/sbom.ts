@@ -1,4 +1,4 @@
-import { isObject, type Json } from '../../oci/json.ts'
+import { isObject, type Json } from '../../oci/image-config.ts'
 /** A package that an SBOM lists. */
 export interface SbomPackage {
   name: string
